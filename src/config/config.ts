@@ -1,0 +1,85 @@
+/** The running configuration: validated, resolved, deeply readonly. Nothing downstream parses or checks again. */
+import type { BlockList } from 'node:net';
+import type { Caller, Route } from '../types.ts';
+
+/** How the gateway itself authenticates (`gateway.auth.mode` of its own configuration). */
+export type GatewayAuth =
+  | { readonly mode: 'token' | 'password'; readonly secret: string }
+  | { readonly mode: 'none' }
+  | {
+      readonly mode: 'trusted-proxy';
+      /** The header that carries the caller's name, as it is to be written. */
+      readonly userHeader: string;
+      /** Further headers that the gateway wants to see: name, value. */
+      readonly requiredHeaders: readonly (readonly [string, string])[];
+      /** What stands for a caller on loopback or a unix socket in `X-Forwarded-For`. */
+      readonly clientAddress: string | undefined;
+    };
+
+export interface ListenConfig {
+  /** Where callers connect: a TCP address, or the path of a unix socket. */
+  readonly address: { readonly host: string; readonly port: number } | { readonly socket: string };
+  /** Names that `Host` may have: lower case, without port or brackets. */
+  readonly hosts: ReadonlySet<string>;
+  /** Web origins that may call, as they stand in `Origin`. */
+  readonly origins: ReadonlySet<string>;
+  /** Whether `/health` and `/healthz` of the gateway are open without a credential. */
+  readonly health: boolean;
+  /** Peers whose `X-Forwarded-For` is believed; `undefined`: none. */
+  readonly trustedProxies: BlockList | undefined;
+  readonly unsafeListenPlaintext: boolean;
+}
+
+export interface Config {
+  readonly listen: ListenConfig;
+  readonly gateway: {
+    /** Scheme, host and port: `http://127.0.0.1:18789`. */
+    readonly origin: string;
+    readonly auth: GatewayAuth;
+  };
+  readonly callers: readonly Caller[];
+  /** What `routes:` adds to the default table, after `closedRoutes` left it. */
+  readonly routes: readonly Route[];
+  /** Default routes that the configuration closes: `METHOD template`. */
+  readonly closedRoutes: ReadonlySet<string>;
+  /** Bytes, and a count of connections. */
+  readonly limits: { readonly body: number; readonly headerBytes: number; readonly connections: number };
+  /** Milliseconds; 0 is off. */
+  readonly stream: { readonly heartbeat: number; readonly gatewayIdle: number };
+  /** Milliseconds. */
+  readonly drain: { readonly timeout: number };
+  readonly admin: { readonly host: string; readonly port: number } | undefined;
+}
+
+/** One fault or doubt of a configuration. `line` and `column` count from 1. */
+export interface ConfigIssue {
+  readonly level: 'error' | 'warning';
+  readonly message: string;
+  /** Where in the tree, as people write it: `callers[0].scopes[1]`. Empty for the document. */
+  readonly path: string;
+  readonly line?: number;
+  readonly column?: number;
+}
+
+/** A configuration that cannot run. `issues` holds every fault that was found. */
+export class ConfigError extends Error {
+  readonly issues: readonly ConfigIssue[];
+  readonly file: string;
+
+  constructor(file: string, issues: readonly ConfigIssue[]) {
+    super(issues.map((issue) => formatIssue(file, issue)).join('\n'));
+    this.name = 'ConfigError';
+    this.file = file;
+    this.issues = issues;
+  }
+}
+
+/**
+ * @param file the configuration file as the user named it
+ * @param issue one fault or doubt
+ * @returns `shim.config.yaml:12:5 callers[0].scopes[1]: unknown scope …`
+ */
+export function formatIssue(file: string, issue: ConfigIssue): string {
+  const at = issue.line === undefined ? file : `${file}:${issue.line}:${issue.column ?? 1}`;
+  return `${at}${issue.path === '' ? '' : ` ${issue.path}`}: ${issue.message}`;
+}

@@ -1,0 +1,80 @@
+/** The nouns of the shim. Nothing here runs. */
+
+/** Every operator scope that a gateway release from 2026.3.24 to 2026.9.6 knows. */
+export const SCOPES = [
+  'operator.read',
+  'operator.write',
+  'operator.admin',
+  'operator.approvals',
+  'operator.pairing',
+  'operator.questions',
+  'operator.sessions.read',
+  'operator.sessions.write',
+  'operator.talk',
+  'operator.talk.secrets',
+] as const;
+
+export type Scope = (typeof SCOPES)[number];
+
+/** A bearer token as the caller sent it. The brand keeps it out of logs and comparisons by type. */
+export type RawToken = string & { readonly __brand: 'RawToken' };
+
+/** One bearer token of a caller, known by its hash alone. Times are milliseconds since the epoch. */
+export interface Token {
+  /** SHA-256 of the token, 64 lower-case hex digits. */
+  readonly hash: string;
+  /** First 12 hex digits of `hash`: the name by which logs and commands call it. */
+  readonly id: string;
+  /** The first millisecond at which the token is valid. */
+  readonly notBefore?: number;
+  /** The first millisecond at which the token is no longer valid. */
+  readonly expires?: number;
+}
+
+/** The request headers of the gateway's own that a caller may be allowed to send. */
+export const CALLER_HEADERS = [
+  'x-openclaw-agent-id',
+  'x-openclaw-session-key',
+  'x-openclaw-model',
+  'x-openclaw-message-channel',
+] as const;
+
+export type CallerHeader = (typeof CALLER_HEADERS)[number];
+
+/** Who may call, and what they may do. */
+export interface Caller {
+  readonly name: string;
+  readonly tokens: readonly Token[];
+  readonly scopes: readonly Scope[];
+  readonly allowHeaders: readonly CallerHeader[];
+  readonly onForbiddenHeader: 'drop' | 'refuse';
+  /** The one agent that this caller's runs go to. */
+  readonly agent?: string;
+  /** What every session key of this caller must begin with. */
+  readonly sessionPrefix?: string;
+  /** The tools that `POST /tools/invoke` is open for. */
+  readonly tools?: readonly string[];
+}
+
+/** One exposed route. `template` has `{name}` for one path segment. */
+export interface Route {
+  readonly method: string;
+  readonly template: string;
+  readonly scope: Scope;
+  /** Most bytes of a request body. */
+  readonly bodyLimit?: number;
+  /** The secret that the gateway wants as `x-openclaw-token` on its webhook routes. */
+  readonly hooksToken?: string;
+}
+
+/** What the shim knows of one request before anything is decided. */
+export interface RequestFacts {
+  readonly method: string;
+  /** The request target, byte for byte. */
+  readonly target: string;
+  readonly httpVersion: string;
+  /** Names and values alternating, as they came (Node's `rawHeaders`). */
+  readonly rawHeaders: readonly string[];
+  /** The address of the TCP peer; `undefined` for a unix socket. */
+  readonly peer: string | undefined;
+}
