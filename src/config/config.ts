@@ -13,7 +13,7 @@ export type GatewayAuth =
       /** Further headers that the gateway wants to see: name, value. */
       readonly requiredHeaders: readonly (readonly [string, string])[];
       /** What stands for a caller on loopback or a unix socket in `X-Forwarded-For`. */
-      readonly clientAddress: string | undefined;
+      readonly clientAddress: string;
     };
 
 export interface ListenConfig {

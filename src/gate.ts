@@ -1,0 +1,158 @@
+/** The gate: the one place where a request is let through or refused. The order below is the contract. */
+import type { Authenticate } from './callers/table.ts';
+import type { Config } from './config/config.ts';
+import { refuse, type Refusal } from './errors.ts';
+import type { Presenter } from './gateway/present.ts';
+import { clientPeer } from './headers/forwarded.ts';
+import { readHead, type Head } from './headers/head.ts';
+import { buildRequestHeaders } from './headers/request.ts';
+import { readTarget } from './headers/target.ts';
+import type { Authorize } from './policy/authorize.ts';
+import type { CallerHeader, RequestFacts, Route, Scope } from './types.ts';
+
+/** What became known of a request on its way through the gate, for the log and for CORS. */
+export interface About {
+  caller?: string;
+  tokenId?: string;
+  route?: Route;
+  peer?: string | undefined;
+  /** The listed web origin that the answer is for. */
+  origin?: string;
+  dropped?: readonly CallerHeader[];
+}
+
+/** The request may pass, as this. */
+export interface Forward {
+  readonly kind: 'forward';
+  readonly about: About;
+  /** Names and values, alternating: all that the gateway gets, but for the framing of the body. */
+  readonly headers: string[];
+  readonly hasBody: boolean;
+  /** Bytes; `undefined` for a chunked body. */
+  readonly contentLength: number | undefined;
+  readonly bodyLimit: number;
+  readonly expectContinue: boolean;
+  readonly scopes: readonly Scope[];
+  /** The whole body must be read and pass the check of these tools before anything is sent. */
+  readonly tools: readonly string[] | undefined;
+}
+
+export type Decision =
+  | Forward
+  | (Refusal & { readonly about: About })
+  /** A preflight of a listed origin, answered by the shim. */
+  | { readonly kind: 'preflight'; readonly about: About };
+
+export interface Gate {
+  decide(facts: RequestFacts): Decision;
+}
+
+/** The parts that the gate asks, in its order. */
+export interface GateParts {
+  readonly config: Config;
+  readonly authenticate: Authenticate;
+  readonly authorize: Authorize;
+  readonly presenter: Presenter;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+/**
+ * @param parts what the gate asks
+ * @returns the gate; it takes facts, never a socket, and throws only for a fault of its own
+ */
+export function createGate(parts: GateParts): Gate {
+  const { config, authenticate, authorize, presenter, now } = parts;
+  const { listen, limits } = config;
+
+  return {
+    decide(facts) {
+      const about: About = { peer: facts.peer };
+
+      // 0 well-formed?
+      const head = readHead(facts);
+      if ('kind' in head) return { ...head, about };
+      // CONNECT has no origin-form; it is refused below, after authentication, like any method without a route.
+      const target = facts.method === 'CONNECT' ? { path: '', query: '' } : readTarget(facts.target);
+      if ('wrong' in target) return { ...malformed(target.wrong), about };
+      const peer = clientPeer(facts.peer, head.forwardedFor, listen.trustedProxies);
+      if (peer === 'malformed') return { ...malformed('the X-Forwarded-For of a trusted proxy is malformed'), about };
+      about.peer = peer;
+      if (!listen.hosts.has(head.host)) return { ...hostNotAllowed(head.host), about };
+      if (head.origin !== undefined) {
+        if (!listen.origins.has(head.origin)) return { ...refuse('origin_not_allowed'), about };
+        about.origin = head.origin;
+        if (facts.method === 'OPTIONS' && head.requestMethod !== undefined) return { kind: 'preflight', about };
+      }
+      if (listen.health && isHealth(facts)) return anonymous(about);
+
+      // 1 authenticate
+      const credential = authenticate(head.authorization, now());
+      if (credential.kind === 'refuse') return { ...credential, about };
+      const { caller, token } = credential;
+      about.caller = caller.name;
+      about.tokenId = token.id;
+
+      // 2 authorize
+      const request = { method: facts.method, path: target.path, openclaw: head.openclaw };
+      const permission = authorize(caller, request, (route) => (about.route = route));
+      if (permission.kind === 'refuse') return { ...permission, about };
+      about.dropped = permission.dropped;
+      const bodyLimit = Math.min(limits.body, permission.route.bodyLimit ?? limits.body);
+      if (head.contentLength !== undefined && head.contentLength > bodyLimit) {
+        return { ...refuse('body_too_large', { message: `The body may have at most ${bodyLimit} bytes.` }), about };
+      }
+
+      // 4 present (3, admit, has no rules yet)
+      const ours = presenter.present({ caller, route: permission.route, peer, host: head.hostField });
+      return {
+        kind: 'forward',
+        about,
+        headers: outgoing(facts, head, [...permission.headers, ...ours]),
+        hasBody: head.hasBody,
+        contentLength: head.contentLength,
+        bodyLimit,
+        expectContinue: head.expectContinue && head.hasBody,
+        scopes: caller.scopes,
+        tools: permission.tools,
+      };
+    },
+  };
+
+  function outgoing(facts: RequestFacts, head: Head, ours: readonly string[]): string[] {
+    return buildRequestHeaders(facts.rawHeaders, head.nominated, presenter.secretNames, ours);
+  }
+}
+
+function malformed(reason: string): Refusal {
+  return refuse('bad_request', { message: `Bad request: ${reason}.`, reason });
+}
+
+function hostNotAllowed(host: string): Refusal {
+  return refuse('host_not_allowed', {
+    message: `The host name "${host.slice(0, 100)}" is not served here. The operator can add it to listen.hosts.`,
+  });
+}
+
+/** Exact method and target: no query, no header of a caller can widen it (CVE-2026-34457). */
+function isHealth({ method, target }: RequestFacts): boolean {
+  return (method === 'GET' || method === 'HEAD') && (target === '/health' || target === '/healthz');
+}
+
+const HEALTH: Route = { method: 'GET', template: '/health', scope: 'operator.read' };
+
+/** Nothing of the caller's and no secret goes with it. */
+function anonymous(about: About): Forward {
+  return {
+    kind: 'forward',
+    about: { ...about, route: HEALTH },
+    headers: ['x-openclaw-scopes', ''],
+    hasBody: false,
+    contentLength: 0,
+    bodyLimit: 0,
+    expectContinue: false,
+    scopes: [],
+    tools: undefined,
+  };
+}
+

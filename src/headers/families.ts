@@ -1,0 +1,61 @@
+/** Which header names are not the caller's to send, by folded name. Pure. */
+
+/**
+ * Families of identity, forwarding, routing-override and gateway headers, by prefix of the folded name.
+ * Whole families, since lists of single names were gone round again and again (CVE-2026-39858,
+ * CVE-2026-54763, CVE-2024-45806).
+ */
+const PROTECTED_PREFIXES = [
+  'x-openclaw',
+  'x-auth-shim',
+  'forwarded',
+  'x-forward',
+  'x-original-',
+  'x-rewrite-',
+  'x-real-ip',
+  'x-client-',
+  'x-cluster-client',
+  'x-proxyuser',
+  'x-envoy-',
+  'client-ip',
+  'true-client',
+  'fastly-client',
+  'cf-',
+  'tailscale-',
+  'x-remote-',
+  'remote-',
+  'x-auth-request-',
+  'x-authenticated',
+  'x-authentik',
+  'x-webauth-',
+  'x-pomerium-',
+  'x-goog-authenticated',
+  'x-goog-iap',
+  'x-amzn-oidc',
+  'x-ms-client-principal',
+  'x-ssl-',
+  'ssl-client',
+  'x-http-method',
+  'x-method-override',
+];
+const PROTECTED = new RegExp(`^(?:${PROTECTED_PREFIXES.join('|')})`);
+
+/**
+ * CGI, WSGI and others read `x_openclaw_scopes` or `x.openclaw.scopes` as `x-openclaw-scopes`
+ * (CVE-2025-64484, CVE-2026-52845), so names are compared after this fold.
+ *
+ * @param name header name in any case
+ * @returns lower case, with every character that is not a letter or digit as `-`
+ */
+export function foldName(name: string): string {
+  const lower = name.toLowerCase();
+  return /[^a-z0-9-]/.test(lower) ? lower.replace(/[^a-z0-9]/g, '-') : lower;
+}
+
+/**
+ * @param folded a name that `foldName` returned
+ * @returns whether only the shim may set this header towards the gateway, and nobody sees it come back
+ */
+export function isProtectedFamily(folded: string): boolean {
+  return PROTECTED.test(folded);
+}

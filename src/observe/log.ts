@@ -1,0 +1,72 @@
+/** The log: one line a request, at its end. Lines are JSON, so that control characters in values are escaped. */
+import { pino, type DestinationStream, type Logger } from 'pino';
+
+export type { Logger };
+
+/** What happened to one request. Sizes in bytes, times in milliseconds. No token, query or body is ever in it. */
+export interface RequestRecord {
+  readonly id: string;
+  readonly caller: string | undefined;
+  readonly token: string | undefined;
+  readonly method: string;
+  /** Template of the route; `undefined` where none was found. */
+  readonly route: string | undefined;
+  /** The path of a request without a route, cut to 200 characters. */
+  readonly path?: string;
+  readonly peer: string | undefined;
+  readonly status: number;
+  /** The error code of the shim's own answers. */
+  readonly code?: string;
+  readonly reason?: string;
+  /** Headers that the caller sent and may not. */
+  readonly dropped?: readonly string[];
+  readonly ttfb: number;
+  readonly ms: number;
+  readonly in: number;
+  readonly out: number;
+  /** Why it ended. */
+  readonly end: EndReason;
+}
+
+export type EndReason =
+  | 'done'
+  | 'refused'
+  | 'caller_gone'
+  | 'caller_idle'
+  | 'gateway_gone'
+  | 'gateway_idle'
+  | 'body_too_large'
+  | 'shutdown'
+  | 'error';
+
+/** Lines are kept together for this long, which saves a system call a request; an end of the process flushes. */
+const FLUSH_MS = 100;
+const BUFFER_BYTES = 4096;
+
+/** The log and the way to empty its buffer. */
+export interface Log {
+  readonly logger: Logger;
+  /** Writes what is buffered, at once. */
+  flush(): void;
+}
+
+/**
+ * @param fd file descriptor that lines go to
+ * @param pretty whether lines are for people, not programs
+ * @returns the log
+ */
+export async function createLog(fd: number, pretty: boolean): Promise<Log> {
+  if (pretty) {
+    const { default: prettyStream } = await import('pino-pretty');
+    const stream = prettyStream({ destination: fd, sync: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' });
+    return { logger: pino({ base: undefined }, stream as DestinationStream), flush: () => undefined };
+  }
+  const stream = pino.destination({ dest: fd, sync: false, minLength: BUFFER_BYTES });
+  const timer = setInterval(() => stream.flush(), FLUSH_MS);
+  timer.unref();
+  const logger = pino(
+    { base: undefined, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    stream,
+  );
+  return { logger, flush: () => stream.flushSync() };
+}

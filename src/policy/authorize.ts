@@ -1,0 +1,133 @@
+/** May they: route, scope, and the gateway's own headers that a caller sent. */
+import type { Config } from '../config/config.ts';
+import { DEFAULT_ROUTES } from '../config/routes.ts';
+import { refuse, type Refusal } from '../errors.ts';
+import { hasScope } from '../scopes.ts';
+import { CALLER_HEADERS, type Caller, type CallerHeader, type Route } from '../types.ts';
+import { compileRoutes } from './routes.ts';
+import { checkSessionKey } from './session.ts';
+
+/** What policy has to know of a request. */
+export interface PolicyRequest {
+  readonly method: string;
+  readonly path: string;
+  /** The caller's `x-openclaw-…` headers that a policy may allow, by lower-case name. */
+  readonly openclaw: ReadonlyMap<string, string>;
+}
+
+/** A "yes", with what follows from the caller's policy. */
+export interface Permission {
+  readonly kind: 'permission';
+  readonly route: Route;
+  /** Headers towards the gateway that stem from policy: names and values, alternating. */
+  readonly headers: string[];
+  /** Headers that the caller sent and may not. */
+  readonly dropped: readonly CallerHeader[];
+  /** The tools that the body must be checked against before it is sent on. */
+  readonly tools: readonly string[] | undefined;
+}
+
+/**
+ * @param caller who asks
+ * @param request what they ask
+ * @param seen is told the route as soon as it is known, so that a refusal can be logged with it
+ */
+export type Authorize = (
+  caller: Caller,
+  request: PolicyRequest,
+  seen: (route: Route) => void,
+) => Permission | Refusal;
+
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+const TOOLS_INVOKE = '/tools/invoke';
+
+/**
+ * @param config the running configuration
+ * @returns every exposed route: the default table less what is closed, with what is added. `/tools/invoke` needs
+ *   `operator.admin` where the gateway would run each invoke as its owner (token and password hop).
+ */
+export function exposedRoutes(config: Config): Route[] {
+  const { mode } = config.gateway.auth;
+  const ownerHop = mode === 'token' || mode === 'password';
+  const defaults = DEFAULT_ROUTES.filter((route) => !config.closedRoutes.has(`${route.method} ${route.template}`)).map(
+    (route): Route => (route.template === TOOLS_INVOKE && !ownerHop ? { ...route, scope: 'operator.write' } : route),
+  );
+  return [...defaults, ...config.routes];
+}
+
+/**
+ * @param config the running configuration
+ * @param randomId gives an id that nobody can guess, for a session of its own
+ * @returns the function that says whether a caller may make a request
+ */
+export function createAuthorize(config: Config, randomId: () => string): Authorize {
+  const matchRoute = compileRoutes(exposedRoutes(config));
+
+  return (caller, { method, path, openclaw }, seen) => {
+    const match = matchRoute(path);
+    const route = match?.byMethod.get(method);
+    if (!route) {
+      if (!match && METHODS.has(method)) return refuse('route_not_exposed');
+      return refuse('method_not_allowed', { allow: [...(match?.byMethod.keys() ?? [])] });
+    }
+    seen(route);
+    const pinned = caller.agent !== undefined || caller.sessionPrefix !== undefined;
+
+    // Their bodies name agent and session themselves, where a pin could be gone round.
+    if (pinned && (route.template === TOOLS_INVOKE || route.hooksToken !== undefined)) {
+      return refuse('session_not_allowed', { message: 'A caller bound to an agent or a session may not use this route.' });
+    }
+    const tools = route.template === TOOLS_INVOKE ? caller.tools : undefined;
+    if (!tools && !hasScope(caller.scopes, route.scope)) {
+      const held = caller.scopes.length > 0 ? caller.scopes.join(', ') : 'none';
+      return refuse('insufficient_scope', {
+        message: `This route needs the scope ${route.scope}; this caller has: ${held}.`,
+        scope: route.scope,
+      });
+    }
+    if (match?.parameter !== undefined && route.template.startsWith('/sessions/')) {
+      const refusal = checkSessionKey(caller, decodeURIComponent(match.parameter));
+      if (refusal) return refusal;
+    }
+    const chosen = chooseHeaders(caller, openclaw, randomId);
+    return 'kind' in chosen ? chosen : { kind: 'permission', route, tools, ...chosen };
+  };
+}
+
+function chooseHeaders(
+  caller: Caller,
+  openclaw: ReadonlyMap<string, string>,
+  randomId: () => string,
+): Pick<Permission, 'headers' | 'dropped'> | Refusal {
+  const headers: string[] = [];
+  const dropped: CallerHeader[] = [];
+  let hasSession = false;
+  for (const name of CALLER_HEADERS) {
+    const value = openclaw.get(name);
+    if (value === undefined) continue;
+    if (!mayChoose(caller, name)) {
+      if (caller.onForbiddenHeader === 'refuse') {
+        return refuse('header_not_allowed', { message: `This caller may not send the header ${name}.` });
+      }
+      dropped.push(name);
+    } else if (name === 'x-openclaw-session-key') {
+      const refusal = checkSessionKey(caller, value);
+      if (refusal) return refusal;
+      headers.push(name, value);
+      hasSession = true;
+    } else if (!(name === 'x-openclaw-agent-id' && caller.agent !== undefined)) {
+      headers.push(name, value);
+    }
+  }
+  if (caller.agent !== undefined) headers.push('x-openclaw-agent-id', caller.agent);
+  if (caller.sessionPrefix !== undefined && !hasSession) {
+    headers.push('x-openclaw-session-key', `${caller.sessionPrefix}${randomId()}`);
+  }
+  return { headers, dropped };
+}
+
+/** A session prefix is itself the permission to name a session within it; a pinned agent is nobody's choice. */
+function mayChoose(caller: Caller, name: CallerHeader): boolean {
+  if (name === 'x-openclaw-session-key' && caller.sessionPrefix !== undefined) return true;
+  return caller.allowHeaders.includes(name);
+}
