@@ -1,0 +1,155 @@
+/** `callers`: who may call. */
+import { CALLER_HEADERS, type Caller, type CallerHeader, type Token } from '../types.ts';
+import { isPlaceholderHash } from './placeholder.ts';
+import type { Path, Report } from './report.ts';
+import type { RawConfig } from './schema.ts';
+import type { Sound } from './shape.ts';
+import { parseInstant } from './units.ts';
+
+type RawCaller = NonNullable<NonNullable<Sound<RawConfig>['callers']>[number]>;
+type RawToken = NonNullable<NonNullable<RawCaller['tokens']>[number]>;
+
+const PREFIX = 'sha256:';
+
+/** What the gateway keeps for runs of its own; after `agent:<id>:` it sees them as well. */
+const RESERVED_SESSION = /^(?:agent:[^:]*:)?(?:subagent|cron|acp):/;
+
+/**
+ * @param digest SHA-256 of a token, 64 hex digits
+ * @returns the name by which logs and commands call the token
+ */
+export function tokenId(digest: string): string {
+  return digest.slice(0, 12);
+}
+
+/**
+ * @param raw `callers:`
+ * @param report gets what is wrong
+ * @returns the callers, in their order
+ */
+export function buildCallers(raw: NonNullable<Sound<RawConfig>['callers']>, report: Report): Caller[] {
+  const callers = raw.flatMap((caller, index) => (caller ? [buildCaller(caller, ['callers', index], report)] : []));
+  refuseTwins(raw, report);
+  refuseSharedHashes(raw, report);
+  refuseNestedPrefixes(raw, report);
+  return callers;
+}
+
+function buildCaller(raw: RawCaller, path: Path, report: Report): Caller {
+  const { agent, sessionPrefix } = raw;
+  const allowHeaders = [...new Set((raw.allowHeaders ?? []).flatMap((name) => (name ? [fullHeader(name)] : [])))];
+  if (sessionPrefix !== undefined && RESERVED_SESSION.test(sessionPrefix)) {
+    report.error([...path, 'sessionPrefix'], 'subagent:, cron: and acp: are reserved by the gateway for its own runs');
+  }
+  // The gateway takes the agent of a run from the session key first, and from the agent header only then.
+  if (agent !== undefined && sessionPrefix !== undefined && !sessionPrefix.startsWith(`agent:${agent}:`)) {
+    report.error(
+      [...path, 'sessionPrefix'],
+      `with agent "${agent}" it must begin with "agent:${agent}:": the gateway takes the agent from the session key first`,
+    );
+  }
+  if (agent !== undefined && sessionPrefix === undefined && allowHeaders.includes('x-openclaw-session-key')) {
+    report.error(
+      [...path, 'allowHeaders'],
+      `a session key can name any agent: with agent "${agent}" it needs a sessionPrefix that begins with "agent:${agent}:"`,
+    );
+  }
+  if (raw.tools !== undefined && (agent !== undefined || sessionPrefix !== undefined)) {
+    report.error(
+      [...path, 'tools'],
+      `a caller with ${agent === undefined ? 'sessionPrefix' : 'agent'} cannot have tools: a tool call names its own agent and session`,
+      'key',
+    );
+  }
+  return {
+    name: raw.name ?? '',
+    tokens: (raw.tokens ?? []).flatMap((token, index) =>
+      token ? [buildToken(token, [...path, 'tokens', index], report)] : [],
+    ),
+    scopes: [...new Set((raw.scopes ?? []).flatMap((scope) => (scope ? [scope] : [])))],
+    allowHeaders,
+    onForbiddenHeader: raw.onForbiddenHeader ?? 'drop',
+    ...(agent !== undefined && { agent }),
+    ...(sessionPrefix !== undefined && { sessionPrefix }),
+    ...(raw.tools && { tools: [...new Set(raw.tools.flatMap((tool) => (tool ? [tool] : [])))] }),
+  };
+}
+
+function fullHeader(name: string): CallerHeader {
+  // The shape lets only these and their short forms pass.
+  return CALLER_HEADERS.find((header) => header === name || header === `x-openclaw-${name}`) as CallerHeader;
+}
+
+function buildToken(raw: RawToken, path: Path, report: Report): Token {
+  const hash = raw.hash?.slice(PREFIX.length) ?? '';
+  if (isPlaceholderHash(hash)) {
+    report.error([...path, 'hash'], 'this is the hash of a placeholder that everybody can guess: mint a token');
+  }
+  const notBefore = instant(raw, 'notBefore', path, report);
+  const expires = instant(raw, 'expires', path, report);
+  if (notBefore !== undefined && expires !== undefined && notBefore >= expires) {
+    report.error([...path, 'expires'], 'the token expires before notBefore lets it begin');
+  }
+  return {
+    hash,
+    id: tokenId(hash),
+    ...(notBefore !== undefined && { notBefore }),
+    ...(expires !== undefined && { expires }),
+  };
+}
+
+function instant(raw: RawToken, key: 'expires' | 'notBefore', path: Path, report: Report): number | undefined {
+  const text = raw[key];
+  if (text === undefined) return undefined;
+  const at = parseInstant(text, key === 'expires' ? 'end' : 'start');
+  if (at === undefined) {
+    report.error([...path, key], 'expected a date that exists, such as 2027-01-31, or 2027-01-31T12:00:00Z');
+  }
+  return at;
+}
+
+/** Names are compared without case: logs, files and people do not all keep it. */
+function refuseTwins(raw: readonly (RawCaller | undefined)[], report: Report): void {
+  const seen = new Map<string, string>();
+  for (const [index, caller] of raw.entries()) {
+    if (caller?.name === undefined) continue;
+    const folded = caller.name.toLowerCase();
+    const twin = seen.get(folded);
+    if (twin !== undefined) {
+      const words = twin === caller.name ? 'is listed twice' : `differs from "${twin}" only in case`;
+      report.error(['callers', index, 'name'], `the caller "${caller.name}" ${words}`);
+    }
+    seen.set(folded, twin ?? caller.name);
+  }
+}
+
+function refuseSharedHashes(raw: readonly (RawCaller | undefined)[], report: Report): void {
+  const owners = new Map<string, string>();
+  for (const [index, caller] of raw.entries()) {
+    for (const [position, token] of (caller?.tokens ?? []).entries()) {
+      if (token?.hash === undefined) continue;
+      const owner = owners.get(token.hash);
+      if (owner !== undefined) {
+        report.error(['callers', index, 'tokens', position, 'hash'], `this token is listed already, by ${owner}`);
+      }
+      owners.set(token.hash, owner ?? `"${caller?.name ?? `callers[${index}]`}"`);
+    }
+  }
+}
+
+/** A caller whose prefix begins with another's could be reached by the other. */
+function refuseNestedPrefixes(raw: readonly (RawCaller | undefined)[], report: Report): void {
+  for (const [index, inner] of raw.entries()) {
+    const prefix = inner?.sessionPrefix;
+    if (prefix === undefined) continue;
+    for (const [other, outer] of raw.entries()) {
+      if (outer?.sessionPrefix === undefined || other === index || !prefix.startsWith(outer.sessionPrefix)) continue;
+      // Two equal prefixes are one fault, told at the later.
+      if (prefix === outer.sessionPrefix && other > index) continue;
+      report.error(
+        ['callers', index, 'sessionPrefix'],
+        `"${inner?.name ?? ''}" begins with the prefix of "${outer.name ?? ''}", who could use its sessions`,
+      );
+    }
+  }
+}

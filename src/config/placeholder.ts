@@ -1,0 +1,69 @@
+/** Values that stand where a secret should be. A secret that everybody knows is none. */
+import { hash } from 'node:crypto';
+
+const WORDS = [
+  '',
+  'undefined',
+  'null',
+  'none',
+  'nil',
+  'nan',
+  'true',
+  'false',
+  '[object object]',
+  'changeme',
+  'change-me',
+  'change_me',
+  'password',
+  'passwd',
+  'secret',
+  'token',
+  'test',
+  'admin',
+  'default',
+  'example',
+  'placeholder',
+  'todo',
+  'openclaw',
+  'your-token',
+  'your_token',
+  'yourtoken',
+  'your-secret',
+  'your-password',
+  'your-token-here',
+  'replace-me',
+  'replace_me',
+  'replaceme',
+  'insert-token-here',
+  'my-token',
+  'my-secret',
+  'gateway-token',
+  'bearer',
+  '123456',
+  '12345678',
+] as const;
+
+const KNOWN: ReadonlySet<string> = new Set(WORDS);
+
+/** `<token>`, `${TOKEN}`, `{{ token }}`, `%TOKEN%`, `xxxx`, `****`, `....` */
+const SHAPES = /^(?:<.*>|\$\{.*\}|\$\(.*\)|\{\{.*\}\}|%[A-Za-z_]+%|x+|X+|\*+|\.+|-+|0+)$/s;
+
+/**
+ * @param text a secret as it was found
+ * @returns whether it is a filler that somebody forgot to replace
+ */
+export function isPlaceholder(text: string): boolean {
+  return KNOWN.has(text.toLowerCase()) || SHAPES.test(text);
+}
+
+const HASHES: ReadonlySet<string> = new Set(
+  WORDS.flatMap((word) => [word, `${word}\n`, word.toUpperCase()]).map((word) => hash('sha256', word)),
+);
+
+/**
+ * @param digest SHA-256, 64 lower-case hex digits
+ * @returns whether it is the hash of a filler, with or without the newline that `echo` adds
+ */
+export function isPlaceholderHash(digest: string): boolean {
+  return HASHES.has(digest);
+}

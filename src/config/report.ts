@@ -1,0 +1,53 @@
+/** Collects what is wrong with a configuration, so that all of it is told at once. */
+
+/** Where in the tree. */
+export type Path = readonly (string | number)[];
+
+export interface Finding {
+  readonly level: 'error' | 'warning';
+  readonly path: Path;
+  readonly message: string;
+  /** The key itself is meant, not its value. */
+  readonly atKey?: true;
+}
+
+export interface Report {
+  /** @throws nothing; a configuration with one error does not run */
+  readonly error: (path: Path, message: string, at?: 'key') => void;
+  readonly warning: (path: Path, message: string) => void;
+  readonly findings: readonly Finding[];
+}
+
+export function createReport(): Report {
+  const findings: Finding[] = [];
+  const faulty = new Set<string>();
+  return {
+    findings,
+    error: (path, message, at) => {
+      // One mistake can break two rules (a value of the wrong shape is also a missing one): the first says it.
+      const place = JSON.stringify([path, at]);
+      if (faulty.has(place)) return;
+      faulty.add(place);
+      findings.push({ level: 'error', path, message, ...(at === 'key' && { atKey: true }) });
+    },
+    warning: (path, message) => {
+      findings.push({ level: 'warning', path, message });
+    },
+  };
+}
+
+/**
+ * @param path where in the tree
+ * @returns `callers[0].scopes[1]`. Names of required headers can be secrets: they are left out.
+ */
+export function formatPath(path: Path): string {
+  const map = path.indexOf('requiredHeaders');
+  const shown = map >= 0 && typeof path[map + 1] === 'string' ? path.slice(0, map + 1) : path;
+  return shown
+    .map((step, index) => {
+      if (typeof step === 'number') return `[${step}]`;
+      if (!/^[\w-]{1,64}$/.test(step)) return `[${JSON.stringify(step.slice(0, 64))}]`;
+      return index === 0 ? step : `.${step}`;
+    })
+    .join('');
+}

@@ -1,0 +1,168 @@
+/**
+ * The raw shape of `shim.config.yaml`: keys and types as they are written, before anything is resolved.
+ * Rules that look at more than one value live with the section that they are about.
+ */
+import * as z from 'zod';
+import { CALLER_HEADERS, SCOPES } from '../types.ts';
+import { didYouMean } from './suggest.ts';
+import { DURATION, SIZE } from './units.ts';
+
+const choice = <const T extends readonly string[]>(what: string, values: T) =>
+  z.enum(values, { error: ({ input }) => unknownWords(what, input, values) });
+
+function unknownWords(what: string, input: unknown, values: readonly string[]): string {
+  if (typeof input !== 'string') return `expected one of ${values.join(', ')}`;
+  if (input.includes(',')) return `a comma in a ${what}: write one list item for each`;
+  const hint = didYouMean(input, values);
+  return `unknown ${what} ${JSON.stringify(input)}${hint === '' ? `; known: ${values.join(', ')}` : hint}`;
+}
+
+const text = (pattern: RegExp, words: string) => z.string(words).regex(pattern, words);
+
+const REFERENCE =
+  'expected a reference with exactly one key, such as { env: NAME } or { file: PATH }; the value itself is never written here';
+
+const oneKey = (value: object) => Object.values(value).filter((entry) => entry !== undefined).length === 1;
+
+const reference = z
+  .strictObject(
+    {
+      env: text(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'expected the name of an environment variable').optional(),
+      file: z.string('expected the path of a file').min(1, 'expected the path of a file').optional(),
+      openclaw: z.string('expected the path of openclaw.json').min(1, 'expected the path of openclaw.json').optional(),
+    },
+    REFERENCE,
+  )
+  .refine(oneKey, REFERENCE);
+
+const literalOrReference = z.union([z.string(), reference], 'expected a text, or a reference such as { env: NAME }');
+
+const duration = z.union(
+  [z.literal(0), z.string().regex(DURATION)],
+  'expected a duration such as 500ms, 15s, 2m or 1h, or 0',
+);
+const size = z.union(
+  [z.int().positive(), z.string().regex(SIZE)],
+  'expected a size in bytes, or one such as 512KiB or 20MiB',
+);
+const port = z
+  .int('expected a port from 0 to 65535')
+  .min(0, 'expected a port from 0 to 65535')
+  .max(65_535, 'expected a port from 0 to 65535');
+
+const SHORT_HEADERS = ['agent-id', 'session-key', 'model', 'message-channel'] as const;
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+const DATE = 'expected a date such as 2027-01-31, or a time with its zone such as 2027-01-31T12:00:00Z';
+
+const token = z.strictObject({
+  hash: text(
+    /^sha256:[0-9a-f]{64}$/,
+    'expected "sha256:" and 64 lower-case hex digits. Never write a token here: hash it with "auth-shim token hash"',
+  ),
+  expires: z.string(DATE).optional(),
+  notBefore: z.string(DATE).optional(),
+});
+
+const caller = z.strictObject({
+  name: text(
+    /^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$/,
+    'expected a name of 1 to 128 of A-Z a-z 0-9 . _ @ -, beginning with a letter or digit',
+  ),
+  tokens: z.array(token).max(2, 'at most two tokens: one in use, one to rotate to').optional(),
+  scopes: z.array(choice('scope', SCOPES)).optional(),
+  allowHeaders: z.array(choice('header', [...CALLER_HEADERS, ...SHORT_HEADERS])).optional(),
+  onForbiddenHeader: choice('answer', ['drop', 'refuse']).optional(),
+  agent: text(/^[a-z0-9][a-z0-9_-]{0,63}$/, 'expected an agent id of 1 to 64 of a-z 0-9 _ -').optional(),
+  sessionPrefix: text(
+    /^(?=.{2,127}$)[a-z0-9][a-z0-9._:@-]*[:\-_.]$/,
+    'expected 2 to 127 of a-z 0-9 . _ : @ -, beginning with a letter or digit and ending with one of : - _ .',
+  ).optional(),
+  tools: z
+    .array(text(/^[A-Za-z0-9._:-]{1,128}$/, 'expected the name of a tool: 1 to 128 of A-Z a-z 0-9 . _ : -'))
+    .optional(),
+});
+
+const route = z.strictObject({
+  method: choice('method', METHODS),
+  path: z.string(),
+  scope: choice('scope', SCOPES).optional(),
+  body: size.optional(),
+  hooksToken: reference.optional(),
+  expose: z.literal(false, 'only "expose: false" has a meaning: it closes a default route').optional(),
+});
+
+const listen = z.strictObject({
+  host: z.string().optional(),
+  port: port.optional(),
+  socket: z.string().min(1, 'expected the path of a unix socket').optional(),
+  hosts: z.array(z.string()).optional(),
+  origins: z.array(z.string()).optional(),
+  health: z.boolean().optional(),
+  trustedProxies: z.array(z.string()).optional(),
+  unsafeListenPlaintext: z.boolean().optional(),
+});
+
+const gatewayAuth = z.strictObject({
+  mode: choice('mode', ['token', 'password', 'trusted-proxy', 'none']),
+  secret: reference.optional(),
+  userHeader: literalOrReference.optional(),
+  requiredHeaders: z
+    .union(
+      [
+        z.record(z.string(), literalOrReference),
+        z.array(z.strictObject({ name: literalOrReference, value: literalOrReference })),
+      ],
+      'expected a map of header names to values, or a list of { name, value }',
+    )
+    .optional(),
+  clientAddress: z.string().optional(),
+});
+
+/** The whole file. */
+export const rawConfig = z.strictObject({
+  listen: listen.optional(),
+  gateway: z.strictObject({ url: z.string(), auth: gatewayAuth }),
+  callers: z.array(caller).optional(),
+  routes: z.array(route).optional(),
+  limits: z
+    .strictObject({
+      body: size.optional(),
+      headerBytes: size.optional(),
+      connections: z
+        .int('expected a count')
+        .min(1, 'expected at least 1')
+        .max(1_000_000, 'expected at most 1000000')
+        .optional(),
+    })
+    .optional(),
+  stream: z.strictObject({ heartbeat: duration.optional(), gatewayIdle: duration.optional() }).optional(),
+  drain: z.strictObject({ timeout: duration.optional() }).optional(),
+  admin: z.strictObject({ host: z.string().optional(), port: port.optional() }).optional(),
+});
+
+export type RawConfig = z.infer<typeof rawConfig>;
+export type Reference = z.infer<typeof reference>;
+
+/** Keys that the product will have, and this version has not: a mistake of time, not of spelling. */
+export const NOT_YET_KEYS: ReadonlySet<string> = new Set([
+  'audit',
+  'callersFile',
+  'introspection',
+  'issuers',
+  'probes',
+  'callers[].allowMethods',
+  'callers[].certificates',
+  'callers[].denyMethods',
+  'callers[].from',
+  'callers[].limits',
+  'callers[].onBehalf',
+  'callers[].websocket',
+  'drain.delay',
+  'gateway.deviceStore',
+  'gateway.tls',
+  'limits.default',
+  'limits.store',
+  'listen.tls',
+  'listen.websocket',
+  'stream.endAtExpiry',
+]);

@@ -1,0 +1,94 @@
+/** Compares a tree with the raw shape, and keeps the parts that fit so that they can be looked at further. */
+import * as z from 'zod';
+import { formatPath, type Path, type Report } from './report.ts';
+import { NOT_YET_KEYS, rawConfig, type RawConfig } from './schema.ts';
+import { didYouMean } from './suggest.ts';
+
+/** What is left of a raw value when each part that does not fit was taken out. A hole was reported already. */
+export type Sound<T> = T extends readonly (infer Item)[]
+  ? readonly (Sound<Item> | undefined)[]
+  : T extends object
+    ? { readonly [Key in keyof T]?: Sound<T[Key]> }
+    : T;
+
+/**
+ * @param tree plain data; it is changed: what does not fit is cut out
+ * @param report gets every fault of shape
+ * @returns the tree, as far as it fits
+ */
+export function checkShape(tree: Readonly<Record<string, unknown>>, report: Report): Sound<RawConfig> {
+  const result = rawConfig.safeParse(tree, { error: typeWords });
+  const cuts: Path[] = [];
+  for (const issue of result.error?.issues ?? []) {
+    const path = issue.path.map((step) => (typeof step === 'number' ? step : String(step)));
+    if (issue.code === 'unrecognized_keys' && issue.message === UNKNOWN) {
+      for (const key of issue.keys) report.error([...path, key], unknownKeyWords(path, key), 'key');
+    } else {
+      const missing = path.length > 0 && valueAt(tree, path) === undefined;
+      report.error(path, missing ? 'this key is required' : issue.message);
+      cuts.push(path);
+    }
+  }
+  for (const path of cuts) cut(tree, path);
+  return tree as Sound<RawConfig>;
+}
+
+const UNKNOWN = 'unknown key';
+
+/** The words where the schema has none of its own: plain types, and keys that no strict object lists. */
+function typeWords(issue: z.core.$ZodRawIssue): string {
+  if (issue.code === 'unrecognized_keys') return UNKNOWN;
+  if (issue.code !== 'invalid_type') return 'this value does not fit';
+  const wanted = { object: 'a map', array: 'a list', boolean: 'true or false', string: 'a text' }[
+    issue.expected as string
+  ];
+  return `expected ${wanted ?? `a ${issue.expected}`}, found ${kindOf(issue.input)}`;
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'nothing';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'a map';
+  return typeof value === 'string' ? 'a text' : `a ${typeof value}`;
+}
+
+function unknownKeyWords(parent: Path, key: string): string {
+  const here = formatPath(parent);
+  const full = (here === '' ? key : `${here}.${key}`).replace(/\[\d+\]/g, '[]');
+  if (NOT_YET_KEYS.has(full)) return 'this key is not supported by this version';
+  return `${UNKNOWN}${didYouMean(key, knownKeys(parent))}`;
+}
+
+/** The keys that the schema has at a path. */
+function knownKeys(path: Path): readonly string[] {
+  let schema: unknown = rawConfig;
+  for (const step of path) {
+    schema = bare(schema);
+    if (schema instanceof z.ZodObject) schema = (schema.shape as Record<string, unknown>)[step];
+    else if (schema instanceof z.ZodArray) schema = schema.element;
+    else return [];
+  }
+  schema = bare(schema);
+  return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+}
+
+function bare(schema: unknown): unknown {
+  return schema instanceof z.ZodOptional ? schema.unwrap() : schema;
+}
+
+function valueAt(tree: unknown, path: Path): unknown {
+  return path.reduce<unknown>(
+    (value, step) =>
+      typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[step] : undefined,
+    tree,
+  );
+}
+
+function cut(tree: unknown, path: Path): void {
+  const last = path.at(-1);
+  const parent = valueAt(tree, path.slice(0, -1));
+  if (last === undefined || typeof parent !== 'object' || parent === null) return;
+  // A list keeps the places of its items: later faults name them by index.
+  if (Array.isArray(parent)) parent[Number(last)] = undefined;
+  else delete (parent as Record<string, unknown>)[last];
+}

@@ -1,0 +1,86 @@
+/** What is allowed in a configuration and still deserves a word. Shown by `check` and at start. */
+import { hash } from 'node:crypto';
+import { hasScope } from '../scopes.ts';
+import type { Caller } from '../types.ts';
+import type { Config, GatewayAuth } from './config.ts';
+import type { Report } from './report.ts';
+
+const DAY = 86_400_000;
+const SOON = 14 * DAY;
+const SHORTEST_SECRET = 16;
+
+/**
+ * @param config a configuration that can run
+ * @param now milliseconds since the epoch
+ * @param report gets the warnings
+ */
+export function warn(config: Config, now: number, report: Report): void {
+  const { auth } = config.gateway;
+  if (config.listen.unsafeListenPlaintext) {
+    report.warning(['listen', 'unsafeListenPlaintext'], 'tokens cross the network in the clear');
+  }
+  if (auth.mode === 'none') {
+    report.warning(
+      ['gateway', 'auth', 'mode'],
+      'the gateway asks for no secret: any local process can use it directly',
+    );
+  }
+  if (secretOf(auth) !== undefined && (secretOf(auth)?.length ?? 0) < SHORTEST_SECRET) {
+    report.warning(['gateway', 'auth', 'secret'], `the gateway's secret is shorter than ${SHORTEST_SECRET} characters`);
+  }
+  if (config.callers.length === 0) {
+    report.warning(
+      ['callers'],
+      'nobody may call: create a caller with "auth-shim token new NAME --scope operator.write"',
+    );
+  }
+  const secretHash = secretOf(auth) === undefined ? undefined : hash('sha256', secretOf(auth) ?? '');
+  for (const [index, caller] of config.callers.entries()) {
+    warnOfCaller(caller, index, auth, report);
+    for (const [position, token] of caller.tokens.entries()) {
+      const path = ['callers', index, 'tokens', position];
+      if (token.hash === secretHash) {
+        report.warning(
+          [...path, 'hash'],
+          "temporary: this caller still uses the gateway's own token; give the gateway a new secret",
+        );
+      }
+      if (token.expires !== undefined && token.expires <= now) {
+        report.warning([...path, 'expires'], `token ${token.id} of "${caller.name}" has expired`);
+      } else if (token.expires !== undefined && token.expires <= now + SOON) {
+        const days = Math.ceil((token.expires - now) / DAY);
+        report.warning(
+          [...path, 'expires'],
+          `token ${token.id} of "${caller.name}" expires within ${days} ${days === 1 ? 'day' : 'days'}`,
+        );
+      }
+    }
+  }
+}
+
+function warnOfCaller(caller: Caller, index: number, auth: GatewayAuth, report: Report): void {
+  const ownerHop = auth.mode === 'token' || auth.mode === 'password';
+  if (caller.tokens.length === 0) {
+    report.warning(['callers', index], `"${caller.name}" has no token: nobody can call by this name`);
+  }
+  if (caller.scopes.length === 0) {
+    report.warning(['callers', index], `"${caller.name}" has no scopes: every route refuses it`);
+  }
+  if (ownerHop) return;
+  if (caller.allowHeaders.includes('x-openclaw-model') && !hasScope(caller.scopes, 'operator.admin')) {
+    report.warning(
+      ['callers', index, 'allowHeaders'],
+      `"${caller.name}" may send x-openclaw-model, which the gateway takes from operator.admin alone`,
+    );
+  }
+  if (caller.tools !== undefined && !hasScope(caller.scopes, 'operator.write')) {
+    report.warning(
+      ['callers', index, 'tools'],
+      `"${caller.name}" has tools without operator.write, which the gateway asks for`,
+    );
+  }
+}
+
+function secretOf(auth: GatewayAuth): string | undefined {
+  return auth.mode === 'token' || auth.mode === 'password' ? auth.secret : undefined;
+}

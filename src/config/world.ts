@@ -1,0 +1,52 @@
+/** What a configuration reads beside itself: files, variables, the clock. Handed in, so that tests have their own. */
+import { readFileSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+
+export interface ConfigWorld {
+  /** @throws the system's error (`ENOENT`, `EISDIR`, `EACCES`) */
+  readonly readFile: (path: string) => string;
+  /** Permission bits of a file; where it is not given, nobody is warned of open files. */
+  readonly fileMode?: (path: string) => number;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** What `~/` stands for. */
+  readonly home: string;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+/** The file system of this machine. */
+export const disk = {
+  readFile: (path: string): string => readFileSync(path, 'utf8'),
+  fileMode: (path: string): number => statSync(path).mode & 0o777,
+} as const satisfies Partial<ConfigWorld>;
+
+/**
+ * @param path as it is written: absolute, `~/…`, or relative to the configuration file's folder
+ * @param file the configuration file
+ * @param home what `~` stands for
+ * @returns the path to open
+ */
+export function resolvePath(path: string, file: string, home: string): string {
+  if (path === '~' || path.startsWith('~/')) return resolve(home, path.slice(2));
+  return resolve(dirname(file), path);
+}
+
+/**
+ * @param error what reading a file threw
+ * @returns why, in words that go after the file's name
+ */
+export function readFaultWords(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  switch (code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return 'does not exist';
+    case 'EISDIR':
+      return 'is a directory';
+    case 'EACCES':
+    case 'EPERM':
+      return 'may not be read by this user';
+    default:
+      return `cannot be read${code === '' ? '' : ` (${code})`}`;
+  }
+}
