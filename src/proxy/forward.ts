@@ -1,0 +1,211 @@
+/** One request at the gateway, and its answer on the way back. Lifetimes are tied both ways. */
+import type { Dispatcher } from 'undici';
+import { errorBody, type Refusal } from '../errors.ts';
+import type { Forward } from '../gate.ts';
+import { blameShim, mayBlameShim } from '../gateway/blame.ts';
+import { buildResponseHeaders } from '../headers/response.ts';
+import type { EndReason } from '../observe/log.ts';
+import type { Exchange } from './exchange.ts';
+import { gatewayFault } from './fault.ts';
+import { corsHeaders } from './refuse.ts';
+import { errorEvent, EventBoundary, isEventStream, KEEP_ALIVE } from './sse.ts';
+
+/** A refusal of the gateway is read whole up to this size before it is known whom it is about. */
+const BLAME_BYTES = 16 * 1024;
+/** How long a told end may take to reach the caller. */
+const FAREWELL_MS = 1_000;
+
+type Controller = Dispatcher.DispatchController;
+
+/** What forwardings share. */
+export interface ForwardSettings {
+  readonly secretNames: ReadonlySet<string>;
+  /** Milliseconds of silence after which an event stream gets a comment; 0 is off. */
+  readonly heartbeat: number;
+}
+
+/** An answer that may be about the shim: nothing of it is sent before that is known. */
+interface Withheld {
+  readonly status: number;
+  readonly raw: readonly string[];
+  readonly chunks: Buffer[];
+  size: number;
+}
+
+/** The handler that undici calls, and the caller's side of the same exchange. */
+export class Forwarding implements Dispatcher.DispatchHandler {
+  readonly #exchange: Exchange;
+  readonly #decision: Forward;
+  readonly #settings: ForwardSettings;
+  #controller: Controller | undefined;
+  #aborted: Error | undefined;
+  /** Nothing more is written to the caller. */
+  #over = false;
+  #boundary: EventBoundary | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #corked = false;
+  #withheld: Withheld | undefined;
+
+  constructor(exchange: Exchange, decision: Forward, settings: ForwardSettings) {
+    this.#exchange = exchange;
+    this.#decision = decision;
+    this.#settings = settings;
+    const { req, res } = exchange;
+    res.on('drain', () => this.#controller?.resume());
+    res.once('close', () => this.#callerClosed());
+    // A pipelined response that waits for its turn is not told that its connection is gone.
+    if (res.socket === null) req.socket.once('close', () => res.destroy());
+  }
+
+  /**
+   * Ends the exchange for a reason of the shim's own. An event stream is told between two events; anything else
+   * that has begun breaks off, never with a clean end.
+   *
+   * @param reason for the log
+   * @param refusal for the caller
+   */
+  end(reason: EndReason, refusal: Refusal): void {
+    if (this.#over) return;
+    const { res } = this.#exchange;
+    this.#finish();
+    this.#exchange.endBecause(reason, refusal.reason);
+    this.#abort(reason);
+    if (!res.headersSent) {
+      this.#exchange.refuse(refusal);
+    } else if (this.#boundary?.between && res.writableLength === 0) {
+      const farewell = setTimeout(() => res.destroy(), FAREWELL_MS);
+      res.write(errorEvent(errorBody(refusal)), () => {
+        clearTimeout(farewell);
+        res.destroy();
+      });
+    } else {
+      res.destroy();
+    }
+  }
+
+  #finish(): void {
+    this.#over = true;
+    clearTimeout(this.#timer);
+  }
+
+  #abort(reason: EndReason): void {
+    this.#aborted ??= new Error(reason);
+    this.#controller?.abort(this.#aborted);
+  }
+
+  /** The gateway cancels a run whose client is gone, so it is told at once. */
+  #callerClosed(): void {
+    this.#finish();
+    if (!this.#exchange.res.writableFinished) this.#abort('caller_gone');
+  }
+
+  onRequestStart(controller: Controller): void {
+    this.#controller = controller;
+    if (this.#aborted) controller.abort(this.#aborted);
+  }
+
+  onResponseStart(controller: Controller, status: number): void {
+    if (status < 200 || this.#over) return;
+    const raw = (controller.rawHeaders as Buffer[]).map((part) => part.toString('latin1'));
+    if (mayBlameShim(status)) this.#withheld = { status, raw, chunks: [], size: 0 };
+    else this.#begin(status, raw);
+  }
+
+  #begin(status: number, raw: readonly string[]): void {
+    const { req, res, id } = this.#exchange;
+    const head = buildResponseHeaders(raw, this.#settings.secretNames);
+    head.headers.push('x-request-id', id, ...corsHeaders(this.#decision.about.origin));
+    // What is left of the request body could not be told from the next request.
+    if (!req.complete) head.headers.push('connection', 'close');
+    this.#exchange.begin();
+    res.writeHead(status, head.headers);
+    const { contentType, contentLength, contentEncoding } = head;
+    const open = contentLength === undefined && contentEncoding === undefined && req.method !== 'HEAD';
+    if (open && isEventStream(status, contentType)) {
+      this.#boundary = new EventBoundary();
+      if (this.#settings.heartbeat > 0) this.#timer = setTimeout(() => this.#beat(), this.#settings.heartbeat);
+    }
+    this.#cork();
+  }
+
+  /** What one read of the gateway's socket brought goes out in one write: in the same tick, without delay. */
+  #cork(): void {
+    if (this.#corked) return;
+    this.#corked = true;
+    this.#exchange.res.cork();
+    process.nextTick(() => this.#uncork());
+  }
+
+  #uncork(): void {
+    if (!this.#corked) return;
+    this.#corked = false;
+    const { res } = this.#exchange;
+    res.uncork();
+    // A head whose body does not come at once is not kept back.
+    if (!this.#over) res.flushHeaders();
+  }
+
+  #beat(): void {
+    const { res } = this.#exchange;
+    if (this.#boundary?.between && res.writableLength === 0) res.write(KEEP_ALIVE);
+    this.#timer?.refresh();
+  }
+
+  onResponseData(controller: Controller, chunk: Buffer): void {
+    if (this.#over) return;
+    if (this.#withheld) this.#withhold(this.#withheld, chunk);
+    else this.#pass(controller, chunk);
+  }
+
+  #pass(controller: Controller, chunk: Buffer): void {
+    this.#cork();
+    this.#exchange.bytesOut += chunk.length;
+    this.#boundary?.push(chunk);
+    this.#timer?.refresh();
+    if (!this.#exchange.res.write(chunk)) controller.pause();
+  }
+
+  #withhold(withheld: Withheld, chunk: Buffer): void {
+    withheld.chunks.push(chunk);
+    withheld.size += chunk.length;
+    if (withheld.size > BLAME_BYTES) this.#release(withheld);
+  }
+
+  #release(withheld: Withheld): void {
+    this.#withheld = undefined;
+    this.#begin(withheld.status, withheld.raw);
+    for (const chunk of withheld.chunks) this.#pass(this.#controller as Controller, chunk);
+  }
+
+  onResponseEnd(): void {
+    if (this.#over) return;
+    const withheld = this.#withheld;
+    if (withheld) {
+      const body = Buffer.concat(withheld.chunks).toString('utf8');
+      const refusal = blameShim(withheld.status, body, this.#decision.scopes);
+      if (refusal) {
+        this.#finish();
+        this.#exchange.refuse(refusal);
+        return;
+      }
+      this.#release(withheld);
+    }
+    this.#finish();
+    // Node's end() writes the last chunk before what is corked.
+    this.#uncork();
+    this.#exchange.res.end();
+  }
+
+  onResponseError(_controller: Controller, error: Error): void {
+    if (this.#over) return;
+    const { res } = this.#exchange;
+    const { refusal, end } = gatewayFault(error, res.headersSent);
+    if (end === 'gateway_idle' || !res.headersSent) {
+      this.end(end, refusal);
+      return;
+    }
+    this.#finish();
+    this.#exchange.endBecause(end, refusal.reason);
+    res.destroy();
+  }
+}

@@ -1,0 +1,121 @@
+/** The listener that callers connect to. */
+import { createServer, type Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { refuse, type Refusal } from '../errors.ts';
+import type { Logger } from '../observe/log.ts';
+import type { HttpProxy } from '../proxy/http.ts';
+import { writeRawRefusal } from '../proxy/refuse.ts';
+import { ERRORS } from '../errors.ts';
+
+/** Time for a whole request head. */
+const HEADERS_MS = 15_000;
+/** Bytes that a caller does not read or send for this long end the connection. */
+const IDLE_MS = 60_000;
+/** Longer than load balancers keep theirs, so that they never write into a connection that is closing. */
+const KEEP_ALIVE_MS = 75_000;
+
+/** What the listener is made of. */
+export interface ListenerParts {
+  readonly proxy: HttpProxy;
+  readonly logger: Logger;
+  readonly headerBytes: number;
+  readonly connections: number;
+  readonly randomId: () => string;
+  /** Milliseconds; for tests of the limits themselves. */
+  readonly headersTimeout?: number;
+  readonly idleTimeout?: number;
+}
+
+/**
+ * @param parts the proxy and the limits of the listener
+ * @returns Node's HTTP server, not listening yet
+ */
+export function createListener(parts: ListenerParts): Server {
+  const { proxy, logger, randomId } = parts;
+  const server = createServer({
+    maxHeaderSize: parts.headerBytes,
+    headersTimeout: parts.headersTimeout ?? HEADERS_MS,
+    // A slow but moving upload has no limit in all; a stalled one is caught by the idle limit.
+    requestTimeout: 0,
+    connectionsCheckingInterval: 1_000,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    requireHostHeader: false,
+    noDelay: true,
+  });
+  // The gate bounds the count itself and refuses; the parser would hide what is over its limit.
+  server.maxHeadersCount = 0;
+  server.maxConnections = parts.connections;
+  server.timeout = parts.idleTimeout ?? IDLE_MS;
+
+  server.on('request', (req, res) => proxy.handle(req, res));
+  server.on('checkContinue', (req, res) => proxy.handle(req, res));
+  server.on('checkExpectation', (req, res) => proxy.handle(req, res));
+  server.on('connect', (req, socket: Duplex) => proxy.connect(req, socket));
+  server.on('timeout', (socket: Socket) => {
+    if (!waitsForGateway(socket)) socket.destroy();
+  });
+
+  const answered = new WeakSet<Duplex>();
+  server.on('clientError', (error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket: Duplex) => {
+    if (answered.has(socket)) return;
+    answered.add(socket);
+    const refusal = parserRefusal(error);
+    if (!refusal || !socket.writable || hasBegunAnswer(socket)) {
+      socket.destroy();
+      return;
+    }
+    const id = randomId();
+    writeRawRefusal(socket, refusal, id);
+    const peer = (socket as Socket).remoteAddress;
+    logger.info(
+      { id, peer, status: ERRORS[refusal.code].status, code: refusal.code, reason: refusal.reason, end: 'refused' },
+      'request',
+    );
+  });
+  return server;
+}
+
+interface HttpSocket extends Socket {
+  readonly parser?: { readonly incoming?: { readonly complete: boolean; readonly readableLength: number } };
+  readonly _httpMessage?: { readonly headersSent: boolean } | null;
+}
+
+/**
+ * Whether the silence of a connection is the gateway's: its caller has sent all that it was asked for and has read
+ * all that there was. Node keeps the current request and response of a connection in these two fields alone.
+ */
+function waitsForGateway(socket: Socket): boolean {
+  const { parser, _httpMessage: response } = socket as HttpSocket;
+  if (!response) return false;
+  const request = parser?.incoming;
+  const sent = !request || request.complete || request.readableLength > 0;
+  return sent && socket.writableLength === 0;
+}
+
+function hasBegunAnswer(socket: Duplex): boolean {
+  return (socket as HttpSocket)._httpMessage?.headersSent === true;
+}
+
+/** @returns the answer to what Node's parser refused, or `undefined` where nobody is left to answer */
+function parserRefusal(error: NodeJS.ErrnoException & { rawPacket?: Buffer }): Refusal | undefined {
+  const reason = error.code ?? 'parser error';
+  switch (error.code) {
+    case 'ECONNRESET':
+    case 'EPIPE':
+      return undefined;
+    case 'HPE_HEADER_OVERFLOW':
+      return refuse('headers_too_large', { reason });
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return refuse('body_too_large', { reason });
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return refuse('request_timeout', { reason });
+    case 'HPE_INVALID_METHOD':
+      // A request line whose method alone the parser does not know, and not bytes of another protocol.
+      return /^[A-Za-z!#$%&'*+.^_`|~0-9-]+ \/[!-~]* HTTP\/1\.1\r\n/.test(error.rawPacket?.toString('latin1') ?? '')
+        ? refuse('method_not_allowed', { reason, allow: [] })
+        : refuse('bad_request', { reason });
+    default:
+      return refuse('bad_request', { reason });
+  }
+}
