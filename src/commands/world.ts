@@ -1,0 +1,21 @@
+/** What a command has of the machine. `main.ts` makes it; tests have their own. */
+export interface World {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  /** What `~` stands for. */
+  readonly home: string;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Everything on standard input. */
+  readonly stdin: () => Promise<string>;
+  /** Data. */
+  readonly stdout: (text: string) => void;
+  /** Words. */
+  readonly stderr: (text: string) => void;
+  /** Whether words go to a terminal. */
+  readonly isTerminal: boolean;
+  readonly randomBytes: (size: number) => Uint8Array;
+  readonly version: string;
+  /** Settles at the next SIGINT or SIGTERM, with its name. */
+  readonly nextSignal: () => Promise<string>;
+}
