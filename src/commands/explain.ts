@@ -1,0 +1,152 @@
+/** `auth-shim explain`: what would become of a request, and why. */
+import { ConfigError, type Config } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import { disk } from '../config/world.ts';
+import { errorBody, ERRORS } from '../errors.ts';
+import { createGate, type Decision } from '../gate.ts';
+import { enforcementOf } from '../gateway/enforcement.ts';
+import { createPresenter } from '../gateway/present.ts';
+import { foldName } from '../headers/families.ts';
+import { createAuthorize } from '../policy/authorize.ts';
+import type { Caller } from '../types.ts';
+import type { World } from './world.ts';
+
+export interface ExplainOptions {
+  readonly config: string;
+  /** Name of the caller to be. */
+  readonly as: string;
+  readonly method: string;
+  readonly path: string;
+  /** Further request headers, each `Name: value`. */
+  readonly headers: readonly string[];
+  readonly json: boolean;
+}
+
+/**
+ * Asks the same gate that serves, as one caller, and prints the decision, the rule that made it, which layer
+ * enforces it and the headers that the gateway would get. Secrets are masked.
+ *
+ * @returns 0 where the request would pass, 1 where it would be refused, 2 for a caller or header that does not
+ *   exist, 78 for a configuration that cannot run
+ */
+export async function runExplain(world: World, options: ExplainOptions): Promise<number> {
+  let config: Config;
+  try {
+    ({ config } = await loadConfig(options.config, { ...disk, env: world.env, home: world.home, now: world.now() }));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    world.stderr(`${error.message}\n`);
+    return 78;
+  }
+  const caller = config.callers.find(({ name }) => name === options.as);
+  if (!caller) {
+    const names = config.callers.map(({ name }) => name).join(', ');
+    world.stderr(`no caller is named "${options.as}"; there are: ${names || 'none'}\n`);
+    return 2;
+  }
+  const extra = options.headers.map((line) => /^([^:\s]+):\s*(.*)$/.exec(line)?.slice(1));
+  if (extra.includes(undefined)) {
+    world.stderr('a header is written as "Name: value"\n');
+    return 2;
+  }
+  const decision = decideAs(config, caller, options, (extra as string[][]).flat());
+  const report = describe(config, caller, decision);
+  world.stdout(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : text(options, report));
+  return report.decision === 'forward' ? 0 : 1;
+}
+
+function decideAs(config: Config, caller: Caller, options: ExplainOptions, extra: readonly string[]): Decision {
+  const token = caller.tokens[0] ?? { hash: '', id: 'none' };
+  const gate = createGate({
+    config,
+    presenter: createPresenter(config.gateway.auth),
+    authenticate: () => ({ kind: 'caller', caller, token }),
+    authorize: createAuthorize(config, () => '<random id>'),
+    now: Date.now,
+  });
+  const [host = 'localhost'] = config.listen.hosts;
+  return gate.decide({
+    method: options.method.toUpperCase(),
+    target: options.path,
+    httpVersion: '1.1',
+    rawHeaders: ['Host', host, ...extra],
+    peer: '127.0.0.1',
+  });
+}
+
+interface Report {
+  readonly decision: 'forward' | 'refuse';
+  readonly status?: number;
+  readonly code?: string;
+  readonly message?: string;
+  readonly rule: string;
+  readonly layers: readonly string[];
+  readonly headers?: readonly (readonly [string, string])[];
+  readonly dropped?: readonly string[];
+  readonly bodyLimit?: number;
+}
+
+function describe(config: Config, caller: Caller, decision: Decision): Report {
+  const { route, dropped } = decision.about;
+  const { mode } = config.gateway.auth;
+  const rule = route
+    ? `route ${route.method} ${route.template} needs ${route.scope}; ${caller.name} has: ${caller.scopes.join(', ') || 'none'}`
+    : 'no exposed route was reached';
+  const layers = route
+    ? [
+        'shim: on every release',
+        ...enforcementOf(mode, route).map(
+          ({ from, enforces, why }) => `gateway from ${from} (${mode}): ${enforces ? 'also enforces' : 'does not'}, ${why}`,
+        ),
+      ]
+    : ['shim: nothing reaches the gateway'];
+  if (decision.kind === 'refuse') {
+    const { error } = JSON.parse(errorBody(decision)) as { error: { message: string } };
+    const { code } = decision;
+    return { decision: 'refuse', status: ERRORS[code].status, code, message: error.message, rule, layers };
+  }
+  if (decision.kind === 'preflight') return { decision: 'refuse', status: 204, rule: 'CORS preflight', layers };
+  const tools = decision.tools ? `; its body may name only the tools ${decision.tools.join(', ')}` : '';
+  return {
+    decision: 'forward',
+    rule: tools ? `tools of ${caller.name} open ${route?.method} ${route?.template}${tools}` : rule,
+    layers,
+    headers: mask(config, ['host', new URL(config.gateway.origin).host, ...decision.headers]),
+    ...(dropped && dropped.length > 0 ? { dropped } : {}),
+    bodyLimit: decision.bodyLimit,
+  };
+}
+
+/** Tokens and configured identity headers are secret; a configured name that is no standard one is itself. */
+function mask(config: Config, flat: readonly string[]): [string, string][] {
+  const { auth } = config.gateway;
+  const configured = auth.mode === 'trusted-proxy' ? createPresenter(auth).secretNames : new Set<string>();
+  const pairs: [string, string][] = [];
+  for (let i = 0; i < flat.length; i += 2) {
+    const name = flat[i] as string;
+    const value = flat[i + 1] as string;
+    const folded = foldName(name);
+    if (folded === 'authorization') pairs.push([name, 'Bearer ****']);
+    else if (folded === 'x-openclaw-token') pairs.push([name, '****']);
+    else if (!configured.has(folded)) pairs.push([name, value]);
+    else pairs.push([isWellKnown(folded) ? name : '****', auth.mode === 'trusted-proxy' && foldName(auth.userHeader) === folded ? value : '****']);
+  }
+  return pairs;
+}
+
+function isWellKnown(folded: string): boolean {
+  return /^(?:x-forwarded-|x-auth-request-|remote-)/.test(folded);
+}
+
+function text(options: ExplainOptions, report: Report): string {
+  const verdict =
+    report.decision === 'forward' ? 'forward' : `refuse: ${report.status}${report.code ? ` ${report.code}` : ''}`;
+  const lines = [`${options.as} ${options.method.toUpperCase()} ${options.path}`, `decision  ${verdict}`];
+  if (report.message) lines.push(`          ${report.message}`);
+  lines.push(`rule      ${report.rule}`);
+  report.layers.forEach((layer, i) => lines.push(`${i === 0 ? 'enforced  ' : '          '}${layer}`));
+  report.headers?.forEach(([name, value], i) => lines.push(`${i === 0 ? 'headers   ' : '          '}${name}: ${value}`));
+  if (report.dropped) lines.push(`dropped   ${report.dropped.join(', ')}`);
+  if (report.bodyLimit !== undefined) lines.push(`body      at most ${report.bodyLimit} bytes`);
+  return `${lines.join('\n')}\n`;
+}

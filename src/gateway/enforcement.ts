@@ -1,0 +1,43 @@
+/** Which layer holds a rule: the shim always does; what the gateway adds depends on its mode and release. Pure. */
+import type { GatewayAuth } from '../config/config.ts';
+import type { Route } from '../types.ts';
+
+/** What the gateway does with the scopes header on one route, by release. */
+export interface Enforcement {
+  /** From this release on (`YYYY.M.D`), until the next row. */
+  readonly from: string;
+  readonly enforces: boolean;
+  readonly why: string;
+}
+
+type Mode = GatewayAuth['mode'];
+
+/**
+ * Measured on the releases that each row names or stands between; the oldest release looked at is 2026.3.24.
+ *
+ * @param mode how the gateway authenticates
+ * @param route the route that is asked for
+ * @returns one row for each change of behaviour, oldest first
+ */
+export function enforcementOf(mode: Mode, route: Route): readonly Enforcement[] {
+  if (route.hooksToken !== undefined) return [{ from: '2026.3.24', enforces: false, why: 'webhooks know no scopes' }];
+  const before: Enforcement = { from: '2026.3.24', enforces: false, why: 'no scope is asked of HTTP callers yet' };
+  const invoke = route.template === '/tools/invoke';
+  const header: Enforcement = invoke
+    ? { from: '2026.3.28', enforces: false, why: '/tools/invoke asks no scope' }
+    : { from: '2026.3.28', enforces: true, why: 'the scopes header decides' };
+  if (mode === 'token' || mode === 'password') {
+    const owner: Enforcement = { from: '2026.3.31', enforces: false, why: 'every bearer is full owner' };
+    return [before, header, owner];
+  }
+  const all: Enforcement = { from: '2026.3.31', enforces: true, why: 'the scopes header decides' };
+  if (mode === 'trusted-proxy') {
+    const refused: Enforcement = {
+      from: '2026.3.31',
+      enforces: true,
+      why: 'a proxy on loopback is refused until 2026.4.26; then the scopes header decides',
+    };
+    return [before, header, refused];
+  }
+  return invoke ? [before, header, all] : [before, header];
+}
