@@ -1,8 +1,8 @@
 /** The shim's own answers. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { challenge, errorBody, ERRORS, type Refusal } from '../errors.ts';
+import { STATUS_CODES } from './node-http.ts';
 
 /** An unread request body is drained for this long, so that the caller can read the answer before the close. */
 const LINGER_MS = 5_000;

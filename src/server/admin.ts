@@ -1,6 +1,7 @@
 /** The admin listener: whether the shim lives and is ready. Never on the public listener. */
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { GatewayPool } from '../gateway/pool.ts';
+import { createServer } from '../proxy/node-http.ts';
 
 /** The gateway's health answer is asked again after this long at most. */
 const HEALTH_MS = 5_000;

@@ -1,10 +1,11 @@
 /** The listener that callers connect to. */
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { refuse, type Refusal } from '../errors.ts';
 import type { Logger } from '../observe/log.ts';
 import type { HttpProxy } from '../proxy/http.ts';
+import { createServer } from '../proxy/node-http.ts';
 import { writeRawRefusal } from '../proxy/refuse.ts';
 import { ERRORS } from '../errors.ts';
 
