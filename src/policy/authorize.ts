@@ -32,14 +32,11 @@ export interface Permission {
  * @param request what they ask
  * @param seen is told the route as soon as it is known, so that a refusal can be logged with it
  */
-export type Authorize = (
-  caller: Caller,
-  request: PolicyRequest,
-  seen: (route: Route) => void,
-) => Permission | Refusal;
+export type Authorize = (caller: Caller, request: PolicyRequest, seen: (route: Route) => void) => Permission | Refusal;
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 const TOOLS_INVOKE = '/tools/invoke';
+const SESSION_PATH = /^\/sessions\/([^/]+)/;
 
 /**
  * @param config the running configuration
@@ -64,20 +61,24 @@ export function createAuthorize(config: Config, randomId: () => string): Authori
   const matchRoute = compileRoutes(exposedRoutes(config));
 
   return (caller, { method, path, openclaw }, seen) => {
-    const match = matchRoute(path);
-    const route = match?.byMethod.get(method);
+    const byMethod = matchRoute(path);
+    const route = byMethod?.get(method);
     if (!route) {
-      if (!match && METHODS.has(method)) return refuse('route_not_exposed');
-      return refuse('method_not_allowed', { allow: [...(match?.byMethod.keys() ?? [])] });
+      if (!byMethod && METHODS.has(method)) return refuse('route_not_exposed');
+      return refuse('method_not_allowed', { allow: [...(byMethod?.keys() ?? [])] });
     }
     seen(route);
     const pinned = caller.agent !== undefined || caller.sessionPrefix !== undefined;
 
+    // By path, so that an added route with another template opens no way round.
+    const invokes = path === TOOLS_INVOKE;
     // Their bodies name agent and session themselves, where a pin could be gone round.
-    if (pinned && (route.template === TOOLS_INVOKE || route.hooksToken !== undefined)) {
-      return refuse('session_not_allowed', { message: 'A caller bound to an agent or a session may not use this route.' });
+    if (pinned && (invokes || route.hooksToken !== undefined)) {
+      return refuse('session_not_allowed', {
+        message: 'A caller bound to an agent or a session may not use this route.',
+      });
     }
-    const tools = route.template === TOOLS_INVOKE ? caller.tools : undefined;
+    const tools = invokes ? caller.tools : undefined;
     if (!tools && !hasScope(caller.scopes, route.scope)) {
       const held = caller.scopes.length > 0 ? caller.scopes.join(', ') : 'none';
       return refuse('insufficient_scope', {
@@ -85,8 +86,9 @@ export function createAuthorize(config: Config, randomId: () => string): Authori
         scope: route.scope,
       });
     }
-    if (match?.parameter !== undefined && route.template.startsWith('/sessions/')) {
-      const refusal = checkSessionKey(caller, decodeURIComponent(match.parameter));
+    const session = SESSION_PATH.exec(path)?.[1];
+    if (session !== undefined) {
+      const refusal = checkSessionKey(caller, decodeURIComponent(session));
       if (refusal) return refusal;
     }
     const chosen = chooseHeaders(caller, openclaw, randomId);

@@ -10,44 +10,32 @@ const PARAMETERS: Record<string, string> = {
   '/sessions/{key}/kill': '(?!\\.{1,2}/)(?:[A-Za-z0-9._:@-]|%3[Aa])+',
 };
 
-/** The route of one path, by method, and what its first `{name}` stands for, byte for byte. */
-export interface RouteMatch {
-  readonly byMethod: ReadonlyMap<string, Route>;
-  readonly parameter: string | undefined;
-}
-
 /**
  * @param routes every exposed route; method and template together are unique
- * @returns a function from a path to the routes there, or `undefined` where nothing is exposed. Case,
+ * @returns a function from a path to the routes there, by method, or `undefined` where nothing is exposed. Case,
  *   trailing slashes and dots count: what is not exactly a template does not match.
  */
-export function compileRoutes(routes: readonly Route[]): (path: string) => RouteMatch | undefined {
+export function compileRoutes(routes: readonly Route[]): (path: string) => ReadonlyMap<string, Route> | undefined {
   const byTemplate = new Map<string, Map<string, Route>>();
   for (const route of routes) {
     const byMethod = byTemplate.get(route.template) ?? new Map<string, Route>();
     byTemplate.set(route.template, byMethod.set(route.method, route));
   }
-  const exact = new Map<string, RouteMatch>();
+  const exact = new Map<string, ReadonlyMap<string, Route>>();
   const patterns: { readonly pattern: RegExp; readonly byMethod: ReadonlyMap<string, Route> }[] = [];
   for (const [template, byMethod] of byTemplate) {
     if (template.includes('{')) patterns.push({ pattern: templatePattern(template), byMethod });
-    else exact.set(template, { byMethod, parameter: undefined });
+    else exact.set(template, byMethod);
   }
-  return (path) => {
-    const match = exact.get(path);
-    if (match) return match;
-    for (const { pattern, byMethod } of patterns) {
-      const found = pattern.exec(path);
-      if (found) return { byMethod, parameter: found[1] };
-    }
-    return undefined;
-  };
+  return (path) => exact.get(path) ?? patterns.find(({ pattern }) => pattern.test(path))?.byMethod;
 }
 
 function templatePattern(template: string): RegExp {
   const source = template
     .split('/')
-    .map((segment) => (segment.startsWith('{') ? `(${PARAMETERS[template] ?? SEGMENT})` : segment.replaceAll('.', '\\.')))
+    .map((segment) =>
+      segment.startsWith('{') ? `(?:${PARAMETERS[template] ?? SEGMENT})` : segment.replaceAll('.', '\\.'),
+    )
     .join('/');
   return new RegExp(`^${source}$`);
 }

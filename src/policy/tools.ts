@@ -19,7 +19,8 @@ export function checkToolBody(tools: readonly string[], body: Buffer): Refusal |
   } catch {
     return bad('The body must be JSON in UTF-8, without a content coding.');
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return bad('The body must be a JSON object.');
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return bad('The body must be a JSON object.');
   if (hasDuplicateKey(text)) return bad('The body has a duplicate key.');
   if (Object.hasOwn(value, 'tool') && Object.hasOwn(value, 'name')) return bad('The body has both "tool" and "name".');
   const { tool, name } = value as { readonly tool?: unknown; readonly name?: unknown };
