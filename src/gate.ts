@@ -155,4 +155,3 @@ function anonymous(about: About): Forward {
     tools: undefined,
   };
 }
-

@@ -37,7 +37,8 @@ interface Entry {
 export function createTokenTable(callers: readonly Caller[]): Authenticate {
   const byHash = new Map<string, Entry>();
   for (const caller of callers) {
-    for (const token of caller.tokens) byHash.set(token.hash, { caller, token, digest: Buffer.from(token.hash, 'hex') });
+    for (const token of caller.tokens)
+      byHash.set(token.hash, { caller, token, digest: Buffer.from(token.hash, 'hex') });
   }
   const nobody = Buffer.alloc(32);
 

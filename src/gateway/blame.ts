@@ -5,10 +5,7 @@ import type { Scope } from '../types.ts';
 
 /** Ids of the findings that an operator looks up; stable. */
 export type Finding =
-  | 'gateway_secret_refused'
-  | 'proxy_attribution_required'
-  | 'trusted_proxy_refused'
-  | 'scope_not_honoured'
+  'gateway_secret_refused' | 'proxy_attribution_required' | 'trusted_proxy_refused' | 'scope_not_honoured';
 
 const ADVICE: Record<Finding, string> = {
   gateway_secret_refused:
