@@ -54,7 +54,7 @@ export function readDocument(file: string, text: string): ConfigDocument {
   }
   if (document.contents === null) throw fail('the file is empty');
   if (!isMap(document.contents)) throw fail('expected a map of keys such as "gateway:"', { line: 1, column: 1 });
-  refuseProto(document, (offset) => fail('"__proto__" is no key', position(offset)));
+  refuseTraps(document, (message, offset) => fail(message, position(offset)));
   let tree: Record<string, unknown>;
   try {
     tree = document.toJS({ maxAliasCount: MOST_ALIASES }) as Record<string, unknown>;
@@ -70,11 +70,16 @@ export function readDocument(file: string, text: string): ConfigDocument {
   };
 }
 
-/** Objects inherit from it: such a key would hide from every check that enumerates keys. */
-function refuseProto(document: Document, fail: (offset: number) => ConfigError): void {
+/** What the library would let pass, or tell without its place. */
+function refuseTraps(document: Document, fail: (message: string, offset: number) => ConfigError): void {
   visit(document, {
     Pair: (_, { key }) => {
-      if (isScalar(key) && key.value === '__proto__') throw fail(key.range?.[0] ?? 0);
+      // Objects inherit from it: such a key would hide from every check that enumerates keys.
+      if (isScalar(key) && key.value === '__proto__') throw fail('"__proto__" is no key', key.range?.[0] ?? 0);
+    },
+    Alias: (_, alias) => {
+      if (alias.resolve(document) === undefined)
+        throw fail('this alias has no anchor before it', alias.range?.[0] ?? 0);
     },
   });
 }

@@ -1,6 +1,7 @@
 /** `gateway`: where the gateway is, and how it authenticates the shim. */
 import { isIP } from 'node:net';
 import { CALLER_HEADERS } from '../types.ts';
+import { foldName } from '../headers/families.ts';
 import { isLoopback, isWildcard } from './address.ts';
 import type { GatewayAuth } from './config.ts';
 import { isHost } from './listen.ts';
@@ -164,7 +165,7 @@ function headerName(
 ): string | undefined {
   const name = headerText(raw, path, source);
   if (name === undefined) return undefined;
-  const folded = name.toLowerCase().replace(/[_.]/g, '-');
+  const folded = foldName(name);
   const fault = !/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/.test(name)
     ? 'this is no header name (RFC 9110 section 5.6.2)'
     : TAKEN.has(folded)

@@ -1,10 +1,11 @@
 /** `shim.config.yaml`, from the file to the running configuration. */
+import type { Caller } from '../types.ts';
 import { ConfigError, type Config, type ConfigIssue } from './config.ts';
 import { buildCallers } from './callers.ts';
 import { readDocument, type ConfigDocument } from './document.ts';
 import { buildGatewayAuth, parseGatewayUrl } from './gateway.ts';
 import { buildAdmin, buildListen, isLoopbackHost } from './listen.ts';
-import { createReport, formatPath, type Path, type Report } from './report.ts';
+import { createReport, formatPath, type Finding, type Path, type Report } from './report.ts';
 import { buildRoutes } from './routes.ts';
 import type { RawConfig } from './schema.ts';
 import { checkShape, type Sound } from './shape.ts';
@@ -47,14 +48,47 @@ export async function loadConfig(file: string, world: ConfigWorld): Promise<Load
  * @throws ConfigError with every fault at once
  */
 export async function parseConfig(file: string, text: string, world: ConfigWorld): Promise<LoadedConfig> {
+  const { config, report, document } = await examine(file, text, world);
+  refuseFaults(file, report, document, () => true);
+  // Without a fault every section was built.
+  if (config === undefined)
+    throw new ConfigError(file, [{ level: 'error', path: '', message: 'the configuration is incomplete' }]);
+  warn(config, world.now, report);
+  return { config, warnings: toIssues(report.findings, document) };
+}
+
+/**
+ * The callers alone, for the commands that edit them: they run where the gateway's secret need not be.
+ *
+ * @param file its name, for the errors and for relative paths
+ * @param text the file's content
+ * @param world as for `loadConfig`
+ * @returns the callers, in their order
+ * @throws ConfigError with every fault of the text; a variable that is not set here, or a file, is none
+ */
+export async function parseCallers(file: string, text: string, world: ConfigWorld): Promise<readonly Caller[]> {
+  const { callers, report, document } = await examine(file, text, world);
+  refuseFaults(file, report, document, ({ outside }) => outside !== true);
+  return callers;
+}
+
+async function examine(file: string, text: string, world: ConfigWorld) {
   const document = readDocument(file, text);
   const report = createReport();
-  const config = await buildConfig(checkShape(document.tree, report), { file, world, report });
-  const issues = toIssues(report, document);
-  const errors = issues.filter(({ level }) => level === 'error');
-  if (errors.length > 0 || config === undefined) throw new ConfigError(file, errors);
-  warn(config, world.now, report);
-  return { config, warnings: toIssues(report, document) };
+  const raw = checkShape(document.tree, report);
+  const callers = buildCallers(raw.callers ?? [], report);
+  const config = await buildConfig(raw, callers, { file, world, report });
+  return { config, callers, report, document };
+}
+
+function refuseFaults(
+  file: string,
+  report: Report,
+  document: ConfigDocument,
+  counts: (finding: Finding) => boolean,
+): void {
+  const faults = report.findings.filter((finding) => finding.level === 'error' && counts(finding));
+  if (faults.length > 0) throw new ConfigError(file, toIssues(faults, document));
 }
 
 interface Source {
@@ -64,7 +98,11 @@ interface Source {
 }
 
 /** Every section is looked at, whatever is wrong with the others. */
-async function buildConfig(raw: Sound<RawConfig>, source: Source): Promise<Config | undefined> {
+async function buildConfig(
+  raw: Sound<RawConfig>,
+  callers: readonly Caller[],
+  source: Source,
+): Promise<Config | undefined> {
   const { file, world, report } = source;
   const listen = buildListen(raw.listen ?? {}, file, world, report);
   const origin = buildOrigin(raw, report);
@@ -72,7 +110,7 @@ async function buildConfig(raw: Sound<RawConfig>, source: Source): Promise<Confi
   const admin = buildAdmin(raw.admin, report);
   const config = {
     listen,
-    callers: buildCallers(raw.callers ?? [], report),
+    callers,
     ...buildRoutes(raw.routes ?? [], source),
     limits: {
       body: size(raw.limits?.body, DEFAULT_BODY),
@@ -137,8 +175,8 @@ function duration(raw: string | number | undefined, standard: number, path: Path
   return milliseconds;
 }
 
-function toIssues(report: Report, document: ConfigDocument): ConfigIssue[] {
-  return report.findings
+function toIssues(findings: readonly Finding[], document: ConfigDocument): ConfigIssue[] {
+  return findings
     .map(({ level, path, message, atKey }): ConfigIssue => ({
       level,
       message,

@@ -52,7 +52,7 @@ export async function resolveGatewaySecret(
     file = await parseGatewayFile(text);
   } catch {
     // The parser quotes what it found.
-    report.error(path, `${written} is not JSON5`);
+    report.unresolved(path, `${written} is not JSON5`);
     return undefined;
   }
   if (typeof file.mode === 'string' && file.mode !== mode) {
@@ -63,7 +63,7 @@ export async function resolveGatewaySecret(
   const variable = variableName(value);
   if (variable !== undefined) return readVariable(variable, path, source);
   if (typeof value !== 'string') {
-    report.error(
+    report.unresolved(
       path,
       value === undefined
         ? `${written} has no ${key}`
@@ -73,7 +73,7 @@ export async function resolveGatewaySecret(
   }
   const fault = secretFault(value);
   if (fault === undefined) return value;
-  report.error(path, `${key} of ${written} ${fault}`);
+  report.unresolved(path, `${key} of ${written} ${fault}`);
   return undefined;
 }
 

@@ -9,11 +9,15 @@ export interface Finding {
   readonly message: string;
   /** The key itself is meant, not its value. */
   readonly atKey?: true;
+  /** Not the text is at fault, but what it refers to: a variable, a file. It may be right on another machine. */
+  readonly outside?: true;
 }
 
 export interface Report {
   /** @throws nothing; a configuration with one error does not run */
   readonly error: (path: Path, message: string, at?: 'key') => void;
+  /** An error of what the text refers to. */
+  readonly unresolved: (path: Path, message: string) => void;
   readonly warning: (path: Path, message: string) => void;
   readonly findings: readonly Finding[];
 }
@@ -21,15 +25,17 @@ export interface Report {
 export function createReport(): Report {
   const findings: Finding[] = [];
   const faulty = new Set<string>();
+  const add = (finding: Finding): void => {
+    // One mistake can break two rules (a value of the wrong shape is also a missing one): the first says it.
+    const place = JSON.stringify([finding.path, finding.atKey]);
+    if (faulty.has(place)) return;
+    faulty.add(place);
+    findings.push(finding);
+  };
   return {
     findings,
-    error: (path, message, at) => {
-      // One mistake can break two rules (a value of the wrong shape is also a missing one): the first says it.
-      const place = JSON.stringify([path, at]);
-      if (faulty.has(place)) return;
-      faulty.add(place);
-      findings.push({ level: 'error', path, message, ...(at === 'key' && { atKey: true }) });
-    },
+    error: (path, message, at) => add({ level: 'error', path, message, ...(at === 'key' && { atKey: true }) }),
+    unresolved: (path, message) => add({ level: 'error', path, message, outside: true }),
     warning: (path, message) => {
       findings.push({ level: 'warning', path, message });
     },

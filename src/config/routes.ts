@@ -78,6 +78,9 @@ export function buildRoutes(
     const known = DEFAULT_ROUTES.find(({ method, template }) => routeKey(method, template) === key);
     if (known !== undefined && !raw.some((other) => other?.expose === false && closes(other, key))) {
       report.error(path, 'this is a default route; to change it, close it as well with "expose: false"');
+    } else if (known !== undefined && known.template !== route.path) {
+      // Rules of default routes (which characters an id has, whose session it is) go by the template.
+      report.error([...path, 'path'], `write it as the default route has it: ${known.template}`);
     }
     const hooksToken = route.hooksToken && resolveSecret(route.hooksToken, [...path, 'hooksToken'], source);
     if (route.scope === undefined) {

@@ -7,8 +7,13 @@ import { CALLER_HEADERS, SCOPES } from '../types.ts';
 import { didYouMean } from './suggest.ts';
 import { DURATION, SIZE } from './units.ts';
 
-const choice = <const T extends readonly string[]>(what: string, values: T) =>
-  z.enum(values, { error: ({ input }) => unknownWords(what, input, values) });
+const choice = <const T extends readonly string[]>(what: string, values: T, later: readonly unknown[] = []) =>
+  z.enum(values, {
+    error: ({ input }) =>
+      later.includes(input)
+        ? `${what} "${String(input)}" is not supported by this version`
+        : unknownWords(what, input, values),
+  });
 
 function unknownWords(what: string, input: unknown, values: readonly string[]): string {
   if (typeof input !== 'string') return `expected one of ${values.join(', ')}`;
@@ -37,14 +42,10 @@ const reference = z
 
 const literalOrReference = z.union([z.string(), reference], 'expected a text, or a reference such as { env: NAME }');
 
-const duration = z.union(
-  [z.literal(0), z.string().regex(DURATION)],
-  'expected a duration such as 500ms, 15s, 2m or 1h, or 0',
-);
-const size = z.union(
-  [z.int().positive(), z.string().regex(SIZE)],
-  'expected a size in bytes, or one such as 512KiB or 20MiB',
-);
+const DURATION_WORDS = 'expected a duration such as 500ms, 15s, 2m or 1h, or 0';
+const duration = z.union([z.literal(0), text(DURATION, DURATION_WORDS)], DURATION_WORDS);
+const SIZE_WORDS = 'expected a size in bytes, or one such as 512KiB or 20MiB';
+const size = z.union([z.int().positive(SIZE_WORDS), text(SIZE, SIZE_WORDS)], SIZE_WORDS);
 const port = z
   .int('expected a port from 0 to 65535')
   .min(0, 'expected a port from 0 to 65535')
@@ -53,6 +54,9 @@ const port = z
 const SHORT_HEADERS = ['agent-id', 'session-key', 'model', 'message-channel'] as const;
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 const DATE = 'expected a date such as 2027-01-31, or a time with its zone such as 2027-01-31T12:00:00Z';
+
+export const CALLER_NAME = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$/;
+export const CALLER_NAME_WORDS = 'expected a name of 1 to 128 of A-Z a-z 0-9 . _ @ -, beginning with a letter or digit';
 
 const token = z.strictObject({
   hash: text(
@@ -64,10 +68,7 @@ const token = z.strictObject({
 });
 
 const caller = z.strictObject({
-  name: text(
-    /^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$/,
-    'expected a name of 1 to 128 of A-Z a-z 0-9 . _ @ -, beginning with a letter or digit',
-  ),
+  name: text(CALLER_NAME, CALLER_NAME_WORDS),
   tokens: z.array(token).max(2, 'at most two tokens: one in use, one to rotate to').optional(),
   scopes: z.array(choice('scope', SCOPES)).optional(),
   allowHeaders: z.array(choice('header', [...CALLER_HEADERS, ...SHORT_HEADERS])).optional(),
@@ -103,7 +104,7 @@ const listen = z.strictObject({
 });
 
 const gatewayAuth = z.strictObject({
-  mode: choice('mode', ['token', 'password', 'trusted-proxy', 'none']),
+  mode: choice('mode', ['token', 'password', 'trusted-proxy', 'none'], ['shim']),
   secret: reference.optional(),
   userHeader: literalOrReference.optional(),
   requiredHeaders: z

@@ -60,7 +60,7 @@ export function readVariable(name: string, path: Path, { report, world }: Secret
   const called = /^[A-Z][A-Z0-9_]{0,63}$/.test(name) ? `the variable ${name}` : 'the variable named here';
   const value = world.env[name];
   if (typeof value === 'string') return sound(value, called, path, report);
-  report.error(path, `${called} is not set`);
+  report.unresolved(path, `${called} is not set`);
   return undefined;
 }
 
@@ -74,7 +74,7 @@ export function readSecretFile(written: string, path: Path, { file, world, repor
   try {
     const text = world.readFile(target);
     if (Buffer.byteLength(text) > MOST_BYTES) {
-      report.error(path, `${target} is larger than 64 KiB: no secret is`);
+      report.unresolved(path, `${target} is larger than 64 KiB: no secret is`);
       return undefined;
     }
     if (((world.fileMode?.(target) ?? 0) & READABLE_BY_OTHERS) !== 0) {
@@ -82,7 +82,7 @@ export function readSecretFile(written: string, path: Path, { file, world, repor
     }
     return text;
   } catch (error) {
-    report.error(path, `${target} ${readFaultWords(error)}`);
+    report.unresolved(path, `${target} ${readFaultWords(error)}`);
     return undefined;
   }
 }
@@ -90,6 +90,6 @@ export function readSecretFile(written: string, path: Path, { file, world, repor
 function sound(value: string, called: string, path: Path, report: Report): string | undefined {
   const fault = secretFault(value);
   if (fault === undefined) return value;
-  report.error(path, `${called} ${fault}`);
+  report.unresolved(path, `${called} ${fault}`);
   return undefined;
 }

@@ -48,11 +48,8 @@ export function warn(config: Config, now: number, report: Report): void {
       if (token.expires !== undefined && token.expires <= now) {
         report.warning([...path, 'expires'], `token ${token.id} of "${caller.name}" has expired`);
       } else if (token.expires !== undefined && token.expires <= now + SOON) {
-        const days = Math.ceil((token.expires - now) / DAY);
-        report.warning(
-          [...path, 'expires'],
-          `token ${token.id} of "${caller.name}" expires within ${days} ${days === 1 ? 'day' : 'days'}`,
-        );
+        const day = new Date(token.expires).toISOString().slice(0, 16).replace('T', ' ');
+        report.warning([...path, 'expires'], `token ${token.id} of "${caller.name}" expires at ${day} UTC`);
       }
     }
   }

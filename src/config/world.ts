@@ -1,6 +1,6 @@
 /** What a configuration reads beside itself: files, variables, the clock. Handed in, so that tests have their own. */
 import { readFileSync, statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 
 export interface ConfigWorld {
   /** @throws the system's error (`ENOENT`, `EISDIR`, `EACCES`) */
@@ -24,11 +24,11 @@ export const disk = {
  * @param path as it is written: absolute, `~/…`, or relative to the configuration file's folder
  * @param file the configuration file
  * @param home what `~` stands for
- * @returns the path to open
+ * @returns the path to open; as relative as `file` is
  */
 export function resolvePath(path: string, file: string, home: string): string {
-  if (path === '~' || path.startsWith('~/')) return resolve(home, path.slice(2));
-  return resolve(dirname(file), path);
+  if (path.startsWith('~/')) return join(home, path.slice(2));
+  return isAbsolute(path) ? path : join(dirname(file), path);
 }
 
 /**

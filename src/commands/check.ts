@@ -1,0 +1,52 @@
+/** `auth-shim check`: whether the configuration can run, and what deserves a word. */
+import { ConfigError, formatIssue, type Config, type ConfigIssue } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import { configWorld } from './config-world.ts';
+import { EXIT } from './exit.ts';
+import type { World } from './world.ts';
+
+export interface CheckOptions {
+  /** The configuration, as the user calls it. */
+  readonly config: string;
+  /** The issues on stdout, as JSON. */
+  readonly json?: boolean | undefined;
+  /** Print the JSON Schema of the configuration instead. */
+  readonly schema?: boolean | undefined;
+}
+
+/**
+ * @param world streams, environment, clock
+ * @param options what the command line says
+ * @returns 0 when it can run (warnings go to stderr), 78 when it cannot
+ */
+export async function runCheck(world: World, options: CheckOptions): Promise<number> {
+  if (options.schema) {
+    const { configJsonSchema } = await import('../config/json-schema.ts');
+    world.stdout(`${JSON.stringify(configJsonSchema(), null, 2)}\n`);
+    return EXIT.ok;
+  }
+  const name = options.config;
+  try {
+    const { config, warnings } = await loadConfig(name, configWorld(world));
+    if (options.json) writeJson(world, name, true, warnings);
+    else {
+      world.stdout(`${name}: ok, ${summary(config)}\n`);
+      for (const issue of warnings) world.stderr(`warning: ${formatIssue(name, issue)}\n`);
+    }
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    if (options.json) writeJson(world, name, false, error.issues);
+    else world.stderr(`${error.message}\n`);
+    return EXIT.config;
+  }
+}
+
+function summary({ callers, gateway }: Config): string {
+  const count = `${callers.length} ${callers.length === 1 ? 'caller' : 'callers'}`;
+  return `${count}, gateway ${gateway.origin} (${gateway.auth.mode})`;
+}
+
+function writeJson(world: World, file: string, ok: boolean, issues: readonly ConfigIssue[]): void {
+  world.stdout(`${JSON.stringify({ file, ok, issues }, null, 2)}\n`);
+}

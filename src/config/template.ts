@@ -1,0 +1,88 @@
+/** The configuration that `init` writes. The sample at the top level of the repository is this text. */
+
+export interface TemplateChoices {
+  readonly listenPort: number;
+  readonly gatewayPort: number;
+  /** Lines under `gateway.auth:`, without their indentation. */
+  readonly auth: readonly string[];
+  /** Comment lines that stand above `gateway:`, without `#`. */
+  readonly notes: readonly string[];
+  /** A caller who goes on with the gateway's own token: its SHA-256, 64 hex digits. */
+  readonly keptHash?: string;
+}
+
+export const STANDARD_CHOICES: TemplateChoices = {
+  listenPort: 18780,
+  gatewayPort: 18789,
+  auth: [
+    'mode: token',
+    'secret: { env: OPENCLAW_GATEWAY_TOKEN } # or { file: PATH }, { openclaw: ~/.openclaw/openclaw.json }',
+  ],
+  notes: [],
+};
+
+const EXAMPLE_HASH = 'the 64 hex digits that "auth-shim token new" writes';
+
+/**
+ * @param choices what differs from one installation to another
+ * @returns the text of a commented configuration
+ */
+export function configTemplate({ listenPort, gatewayPort, auth, notes, keptHash }: TemplateChoices): string {
+  return `# The configuration of openclaw-auth-shim. "auth-shim check" says whether it can run.
+# Every key but "gateway" may be left out; what is commented out shows the default or an example.
+
+# Where callers connect.
+listen:
+  host: 127.0.0.1
+  port: ${listenPort}
+  # hosts: [shim.example] # names that "Host" may have, beside localhost and the loopback addresses
+  # origins: [https://app.example] # web pages that may call; none by default
+  # health: true # open the gateway's /health and /healthz without a token
+  # trustedProxies: [10.0.0.0/8] # proxies before the shim whose X-Forwarded-For is believed
+
+${notes.map((line) => `# ${line}\n`).join('')}# The gateway, and how it authenticates the shim: its own gateway.auth.mode.
+# Secrets are references, never written here.
+gateway:
+  url: http://127.0.0.1:${gatewayPort}
+  auth:
+${auth.map((line) => `    ${line}\n`).join('')}
+# Who may call. "auth-shim token new NAME --scope operator.write" adds one and prints the token once.
+${keptHash === undefined ? emptyCallers() : keptCaller(keptHash)}
+# Routes beyond the default table, and default routes to close.
+# routes:
+#   - { method: POST, path: /hooks/wake, scope: operator.write, hooksToken: { env: OPENCLAW_HOOKS_TOKEN } }
+#   - { method: POST, path: /v1/embeddings, expose: false }
+
+# limits: { body: 20MiB, headerBytes: 16KiB, connections: 10000 }
+# stream: { heartbeat: 15s, gatewayIdle: 0 } # gatewayIdle 0: a run may be silent for hours
+# drain: { timeout: 30s }
+
+# Health, readiness and status for operators; never on the public listener.
+admin:
+  host: 127.0.0.1
+  port: 18781
+`;
+}
+
+function emptyCallers(): string {
+  return `callers: []
+#  - name: agentpage
+#    tokens:
+#      - hash: sha256:... # ${EXAMPLE_HASH}
+#        expires: 2027-01-31 # end of that day, UTC
+#    scopes: [operator.read, operator.write]
+#    agent: main # every run of this caller goes to this agent
+#    sessionPrefix: "agent:main:agentpage:" # and every session key begins so
+`;
+}
+
+function keptCaller(hash: string): string {
+  return `callers:
+  # Temporary: whoever holds the gateway's token today goes on with it. Give each caller a token of its own,
+  # then give the gateway a new secret and take this caller out.
+  - name: existing
+    tokens:
+      - hash: sha256:${hash}
+    scopes: [operator.read, operator.write]
+`;
+}

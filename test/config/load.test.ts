@@ -1,0 +1,342 @@
+/** The whole file: defaults, every fault at once, YAML that is none, and the sections but for gateway and callers. */
+import t from 'tap';
+import { readFileSync } from 'node:fs';
+import { ConfigError } from '../../src/config/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { configTemplate, STANDARD_CHOICES } from '../../src/config/template.ts';
+import { digest, FILE, faultsOf, loadText, SECRET, textOf, warningsOf, worldOf } from './texts.ts';
+
+const SAMPLE = new URL('../../shim.config.yaml', import.meta.url);
+
+void t.test('defaults', async (t) => {
+  const { config, warnings } = await loadText(textOf());
+  t.same(config.listen.address, { host: '127.0.0.1', port: 18780 });
+  t.same([...config.listen.hosts], ['localhost', '127.0.0.1', '::1']);
+  t.same([...config.listen.origins], []);
+  t.equal(config.listen.health, false);
+  t.equal(config.listen.trustedProxies, undefined);
+  t.equal(config.gateway.origin, 'http://127.0.0.1:18789');
+  t.same(config.gateway.auth, { mode: 'token', secret: SECRET });
+  t.same(config.limits, { body: 20 * 1024 * 1024, headerBytes: 16 * 1024, connections: 10_000 });
+  t.same(config.stream, { heartbeat: 15_000, gatewayIdle: 0 });
+  t.same(config.drain, { timeout: 30_000 });
+  t.equal(config.admin, undefined);
+  t.same([config.callers, config.routes, [...config.closedRoutes]], [[], [], []]);
+  t.match(warnings, [{ level: 'warning', path: 'callers', message: /nobody may call/ }]);
+});
+
+void t.test('values as they are written', async (t) => {
+  const { config } = await loadText(
+    textOf({
+      listen:
+        '{ host: 127.1.2.3, port: 0, hosts: [Shim.Example, 10.0.0.7], origins: ["https://app.example"], health: true, trustedProxies: [10.0.0.0/8, "::1"] }',
+      admin: '{}',
+      limits: '{ body: 512KiB, headerBytes: 1024, connections: 3 }',
+      stream: '{ heartbeat: 0, gatewayIdle: 2m }',
+      drain: '{ timeout: 500ms }',
+    }),
+  );
+  t.same(config.listen.address, { host: '127.1.2.3', port: 0 });
+  t.same([...config.listen.hosts], ['localhost', '127.0.0.1', '::1', '127.1.2.3', 'shim.example', '10.0.0.7']);
+  t.same([...config.listen.origins], ['https://app.example']);
+  t.equal(config.listen.trustedProxies?.check('10.200.0.1'), true);
+  t.equal(config.listen.trustedProxies?.check('11.0.0.1'), false);
+  t.same(config.admin, { host: '127.0.0.1', port: 18781 });
+  t.same(config.limits, { body: 512 * 1024, headerBytes: 1024, connections: 3 });
+  t.same(config.stream, { heartbeat: 0, gatewayIdle: 120_000 });
+  t.same(config.drain, { timeout: 500 });
+});
+
+void t.test('a socket is relative to the configuration, or to the home folder', async (t) => {
+  const at = async (socket: string): Promise<unknown> => {
+    const { config } = await loadConfig(
+      '/etc/shim/shim.yaml',
+      worldOf({ '/etc/shim/shim.yaml': textOf({ listen: `{ socket: ${socket} }` }) }),
+    );
+    return config.listen.address;
+  };
+  t.same(await at('run/shim.sock'), { socket: '/etc/shim/run/shim.sock' });
+  t.same(await at('~/shim.sock'), { socket: '/home/operator/shim.sock' });
+  t.same(await at('/run/shim.sock'), { socket: '/run/shim.sock' });
+});
+
+void t.test('every fault at once, each in its place', async (t) => {
+  const text = `listen:
+  hots: [a]
+  port: "18780"
+gateway:
+  url: http://192.0.2.7:18789
+  auth:
+    mode: token
+    secret: { env: NOT_SET }
+callers:
+  - name: agentpage
+    tokens:
+      - hash: nonsense
+    scopes:
+      - operator.read
+      - operator.wirte
+    websocket: true
+  - name: AgentPage
+routes:
+  - { method: GET, path: /x/ , scope: operator.read }
+stream: { heartbeat: 15 }
+`;
+  t.same(await faultsOf(text), [
+    '2:3 listen.hots: unknown key (did you mean "host"?)',
+    '3:9 listen.port: expected a port from 0 to 65535',
+    "5:8 gateway.url: 192.0.2.7 is beyond loopback: the gateway's secret would cross the network in the clear",
+    '8:20 gateway.auth.secret.env: the variable NOT_SET is not set',
+    '12:15 callers[0].tokens[0].hash: expected "sha256:" and 64 lower-case hex digits. Never write a token here: hash it with "auth-shim token hash"',
+    '15:9 callers[0].scopes[1]: unknown scope "operator.wirte" (did you mean "operator.write"?)',
+    '16:5 callers[0].websocket: this key is not supported by this version',
+    '17:11 callers[1].name: the caller "AgentPage" differs from "agentpage" only in case',
+    '19:26 routes[0].path: expected a path such as /v1/files/{id}: segments of A-Z a-z 0-9 . _ ~ - or {name}, no slash at its end',
+    '20:22 stream.heartbeat: expected a duration such as 500ms, 15s, 2m or 1h, or 0',
+  ]);
+});
+
+const NOT_A_CONFIGURATION: readonly { name: string; text: string; says: readonly RegExp[] }[] = [
+  { name: 'empty', text: '', says: [/^the file is empty$/] },
+  { name: 'comments alone', text: '# nothing\n', says: [/^the file is empty$/] },
+  { name: 'a text', text: 'hello\n', says: [/^1:1: expected a map/] },
+  { name: 'a list', text: '- a\n', says: [/^1:1: expected a map/] },
+  { name: 'does not parse', text: 'gateway: [\n', says: [/^2:1: Flow sequence/] },
+  { name: 'duplicate keys', text: `${textOf()}gateway: {}\n`, says: [/^2:1: Map keys must be unique/] },
+  { name: 'two documents', text: `${textOf()}---\na: 1\n`, says: [/^2:1: the file holds more than one YAML document/] },
+  { name: 'unknown tag', text: textOf({ drain: '!go {}' }), says: [/^2:8: Unresolved tag: !go/] },
+  { name: 'alias without anchor', text: textOf({ drain: '*nothing' }), says: [/^2:8: this alias has no anchor/] },
+  {
+    name: '__proto__',
+    text: textOf({ listen: '{ __proto__: { host: 0.0.0.0 } }' }),
+    says: [/^2:11: "__proto__" is no key/],
+  },
+  {
+    name: 'more than 1 MiB',
+    text: `${textOf()}# ${'x'.repeat(1024 * 1024)}`,
+    says: [/^the file is larger than 1 MiB/],
+  },
+  {
+    name: 'an anchor bomb',
+    text: `a: &a [x, x, x, x, x, x, x, x, x]\n${'bcdefghi'
+      .split('')
+      .map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefgh'[i]}`).join(', ')}]\n`)
+      .join('')}`,
+    says: [/^Excessive alias count/],
+  },
+  { name: 'no gateway', text: 'drain: {}\n', says: [/^1:1 gateway: this key is required/] },
+  {
+    name: 'a key of later',
+    text: textOf({ audit: '{}' }),
+    says: [/^2:1 audit: this key is not supported by this version/],
+  },
+  { name: 'a section without value', text: `${textOf()}admin:\n`, says: [/^2:1 admin: expected a map, found nothing/] },
+];
+
+void t.test('what is no configuration', async (t) => {
+  for (const { name, text, says } of NOT_A_CONFIGURATION) {
+    await t.test(name, async (t) => {
+      const faults = await faultsOf(text);
+      t.match(faults, says);
+      t.equal(faults.length, says.length, faults.join('\n'));
+    });
+  }
+});
+
+void t.test('an alias is as good as what it stands for', async (t) => {
+  const callers = `\n  - { name: a, scopes: &read [operator.read], tokens: [] }\n  - { name: b, scopes: *read, tokens: [] }`;
+  const { config } = await loadText(textOf({ callers }));
+  t.same(config.callers[1]?.scopes, ['operator.read']);
+});
+
+void t.test('a file that cannot be read', async (t) => {
+  for (const [code, says] of [
+    ['ENOENT', /^the configuration does not exist/],
+    ['EISDIR', /^the configuration is a directory/],
+    ['EACCES', /^the configuration may not be read/],
+    ['EIO', /^the configuration cannot be read \(EIO\)/],
+  ] as const) {
+    const world = worldOf({ [FILE]: Object.assign(new Error(code), { code }) });
+    const error = await loadConfig(FILE, world).catch((thrown: unknown) => thrown);
+    t.ok(error instanceof ConfigError);
+    t.match(error instanceof ConfigError && error.issues, [{ path: '', message: says, line: undefined }], code);
+  }
+});
+
+const BAD: readonly { name: string; section: string; value: string; says: RegExp }[] = [
+  {
+    name: 'beyond loopback',
+    section: 'listen',
+    value: '{ host: 0.0.0.0 }',
+    says: /^2:17 listen.host: .* beyond loopback/,
+  },
+  {
+    name: 'a name beyond loopback',
+    section: 'listen',
+    value: '{ host: shim.example }',
+    says: /listen.host: .* beyond loopback/,
+  },
+  {
+    name: 'host with port',
+    section: 'listen',
+    value: '{ host: "127.0.0.1:80" }',
+    says: /listen.host: expected an address/,
+  },
+  {
+    name: 'host that is no address',
+    section: 'listen',
+    value: '{ host: 127.0.0.256 }',
+    says: /listen.host: expected an address/,
+  },
+  {
+    name: 'socket and port',
+    section: 'listen',
+    value: '{ socket: a.sock, port: 1 }',
+    says: /listen.socket: .* either/,
+  },
+  {
+    name: 'a long socket',
+    section: 'listen',
+    value: `{ socket: /${'a'.repeat(103)} }`,
+    says: /listen.socket: .* 103 bytes/,
+  },
+  { name: 'port too high', section: 'listen', value: '{ port: 65536 }', says: /listen.port: expected a port/ },
+  { name: 'half a port', section: 'listen', value: '{ port: 1.5 }', says: /listen.port: expected a port/ },
+  { name: 'hosts wildcard', section: 'listen', value: '{ hosts: ["*"] }', says: /listen.hosts\[0\]: a wildcard/ },
+  { name: 'hosts 0.0.0.0', section: 'listen', value: '{ hosts: [0.0.0.0] }', says: /listen.hosts\[0\]: a wildcard/ },
+  { name: 'hosts ::', section: 'listen', value: '{ hosts: ["::"] }', says: /listen.hosts\[0\]: a wildcard/ },
+  {
+    name: 'hosts with port',
+    section: 'listen',
+    value: '{ hosts: ["a.example:80"] }',
+    says: /listen.hosts\[0\]: expected a name/,
+  },
+  {
+    name: 'hosts as text',
+    section: 'listen',
+    value: '{ hosts: a.example }',
+    says: /listen.hosts: expected a list, found a text/,
+  },
+  {
+    name: 'origin *',
+    section: 'listen',
+    value: '{ origins: ["*"] }',
+    says: /listen.origins\[0\]: expected one web origin/,
+  },
+  {
+    name: 'origin null',
+    section: 'listen',
+    value: '{ origins: ["null"] }',
+    says: /listen.origins\[0\]: expected one web origin/,
+  },
+  {
+    name: 'origin with slash',
+    section: 'listen',
+    value: '{ origins: ["https://a.example/"] }',
+    says: /listen.origins\[0\]: expected/,
+  },
+  {
+    name: 'origin in capitals',
+    section: 'listen',
+    value: '{ origins: ["https://A.example"] }',
+    says: /listen.origins\[0\]: expected/,
+  },
+  {
+    name: 'health as text',
+    section: 'listen',
+    value: '{ health: "yes" }',
+    says: /listen.health: expected true or false, found a text/,
+  },
+  {
+    name: 'trusted everybody',
+    section: 'listen',
+    value: '{ trustedProxies: [0.0.0.0/0] }',
+    says: /trustedProxies\[0\]: this range is everybody/,
+  },
+  {
+    name: 'trusted everybody, as IPv6',
+    section: 'listen',
+    value: '{ trustedProxies: ["::ffff:0:0/96"] }',
+    says: /trustedProxies\[0\]: write an IPv4 range/,
+  },
+  {
+    name: 'trusted name',
+    section: 'listen',
+    value: '{ trustedProxies: [proxy.example] }',
+    says: /trustedProxies\[0\]: expected an address/,
+  },
+  {
+    name: 'trusted /33',
+    section: 'listen',
+    value: '{ trustedProxies: [10.0.0.0/33] }',
+    says: /trustedProxies\[0\]: expected an address/,
+  },
+  {
+    name: 'admin beyond loopback',
+    section: 'admin',
+    value: '{ host: 10.0.0.1 }',
+    says: /^2:16 admin.host: .* must be on loopback/,
+  },
+  {
+    name: 'admin on the public port',
+    section: 'admin',
+    value: '{ port: 18780 }',
+    says: /admin.port: .* port of the public one/,
+  },
+  { name: 'body 0', section: 'limits', value: '{ body: 0 }', says: /limits.body: expected a size/ },
+  { name: 'body 0KiB', section: 'limits', value: '{ body: 0KiB }', says: /limits.body: expected at least one byte/ },
+  { name: 'body 20MB', section: 'limits', value: '{ body: 20MB }', says: /limits.body: expected a size/ },
+  {
+    name: 'headers 1023',
+    section: 'limits',
+    value: '{ headerBytes: 1023 }',
+    says: /limits.headerBytes: .* 1KiB to 64KiB/,
+  },
+  {
+    name: 'headers 65KiB',
+    section: 'limits',
+    value: '{ headerBytes: 65KiB }',
+    says: /limits.headerBytes: .* 1KiB to 64KiB/,
+  },
+  {
+    name: 'no connections',
+    section: 'limits',
+    value: '{ connections: 0 }',
+    says: /limits.connections: expected at least 1/,
+  },
+  {
+    name: 'longer than a timer',
+    section: 'stream',
+    value: '{ gatewayIdle: 25d }',
+    says: /stream.gatewayIdle: expected at most 24d/,
+  },
+  { name: 'negative', section: 'drain', value: '{ timeout: -1s }', says: /drain.timeout: expected a duration/ },
+];
+
+void t.test('one fault, one place', async (t) => {
+  for (const { name, section, value, says } of BAD) {
+    await t.test(name, async (t) => {
+      const faults = await faultsOf(textOf({ [section]: value }));
+      t.equal(faults.length, 1, faults.join('\n'));
+      t.match(faults[0], says);
+    });
+  }
+});
+
+void t.test('the shim on the address of its own gateway', async (t) => {
+  t.match(await faultsOf(textOf({ listen: '{ port: 18789 }' })), [/gateway.url: .* the shim itself listens on/]);
+  t.same(await faultsOf(textOf({ listen: '{ port: 18789, host: 127.0.0.2 }' })), []);
+});
+
+void t.test('plaintext beyond loopback, said to be so, is a warning', async (t) => {
+  const callers = `[{ name: a, scopes: [operator.read], tokens: [{ hash: "sha256:${digest('a')}" }] }]`;
+  const text = textOf({ listen: '{ host: 0.0.0.0, unsafeListenPlaintext: true }', callers });
+  t.same(await warningsOf(text), ['listen.unsafeListenPlaintext: tokens cross the network in the clear']);
+  t.notOk((await loadText(text)).config.listen.hosts.has('0.0.0.0'));
+});
+
+void t.test('the sample is what init writes, and loads', async (t) => {
+  const sample = readFileSync(SAMPLE, 'utf8');
+  t.equal(sample, configTemplate(STANDARD_CHOICES));
+  t.same(await faultsOf(sample, worldOf({}, { OPENCLAW_GATEWAY_TOKEN: SECRET })), []);
+});
