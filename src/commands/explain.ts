@@ -19,7 +19,7 @@ export interface ExplainOptions {
   readonly path: string;
   /** Further request headers, each `Name: value`. */
   readonly headers: readonly string[];
-  readonly json: boolean;
+  readonly json?: boolean | undefined;
 }
 
 /**

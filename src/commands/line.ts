@@ -1,9 +1,13 @@
 /** The grammar of the command line. Each command is loaded only when it is run. */
 import { Command, CommanderError } from 'commander';
+import { EXIT } from './exit.ts';
 import type { World } from './world.ts';
 
 const DEFAULT_CONFIG = 'shim.config.yaml';
-const USAGE = 2;
+
+interface WithConfig {
+  readonly config: string;
+}
 
 /**
  * @param world what commands are given
@@ -11,55 +15,130 @@ const USAGE = 2;
  * @returns the exit code: 0 fine, 1 the answer is no, 2 usage, 78 a configuration that cannot run
  */
 export async function runCommandLine(world: World, args: readonly string[]): Promise<number> {
-  let code = 0;
+  let code: number = EXIT.ok;
+  /** Makes an action of a command; its exit code is the program's. */
+  const exits =
+    <A extends unknown[]>(run: (...words: A) => Promise<number>) =>
+    async (...words: A): Promise<void> => {
+      code = await run(...words);
+    };
+  const withConfig = (command: Command): Command =>
+    command.option('-c, --config <file>', 'the configuration', world.env.AUTH_SHIM_CONFIG ?? DEFAULT_CONFIG);
+
   const program = new Command('auth-shim')
     .description('Lets headless callers use an unmodified OpenClaw gateway: a token and a scope for each.')
     .configureOutput({ writeOut: world.stdout, writeErr: world.stderr })
     .showHelpAfterError('(auth-shim --help lists the commands)')
+    .addHelpText('after', '\nExit codes: 0 fine, 1 the answer is no, 2 usage, 78 a configuration that cannot run.')
     .exitOverride();
 
-  const command = (name: string, description: string, isDefault = false): Command =>
-    program.command(name, { isDefault }).description(description);
-  const withConfig = (target: Command): Command =>
-    target.option('-c, --config <file>', 'the configuration', world.env.AUTH_SHIM_CONFIG ?? DEFAULT_CONFIG);
-
-  withConfig(command('serve', 'run the shim (the default)', true))
+  withConfig(program.command('serve', { isDefault: true }).description('run the shim (the default)'))
     .option('--pretty', 'log lines for people (default on a terminal)')
     .option('--no-pretty', 'log lines as JSON')
-    .action(async ({ config, pretty }: { config: string; pretty?: boolean }) => {
-      const { runServe } = await import('./serve.ts');
-      code = await runServe(world, { config, pretty });
-    });
+    .action(
+      exits(async ({ config, pretty }: WithConfig & { pretty?: boolean }) =>
+        (await import('./serve.ts')).runServe(world, { config, pretty }),
+      ),
+    );
 
-  withConfig(command('explain', 'say what would become of a request, and why'))
+  withConfig(program.command('check').description('say every fault of the configuration, and what deserves a word'))
+    .option('--json', 'faults and warnings as JSON on stdout')
+    .option('--schema', 'print the JSON Schema of the configuration, for editors')
+    .action(
+      exits(async (options: WithConfig & { json?: boolean; schema?: boolean }) =>
+        (await import('./check.ts')).runCheck(world, options),
+      ),
+    );
+
+  withConfig(program.command('init').description('write a commented configuration'))
+    .option('--from <openclaw.json>', "take port and mode from the gateway's own file")
+    .option('--keep-token', 'make a caller out of the present gateway token, for a drop-in on its port')
+    .option('--force', 'overwrite a file that is there')
+    .action(
+      exits(async (options: WithConfig & { from?: string; keepToken?: boolean; force?: boolean }) =>
+        (await import('./init.ts')).runInit(world, options),
+      ),
+    );
+
+  addTokenCommands(program.command('token').description('mint, list, rotate, revoke and hash tokens'));
+
+  withConfig(program.command('explain').description('say what would become of a request, and why'))
     .requiredOption('--as <caller>', 'the caller to be')
     .option('-H, --header <line>', 'a further request header, "Name: value"', collect, [])
-    .option('--json', 'the same as JSON', false)
+    .option('--json', 'the same as JSON')
     .argument('<method>')
     .argument('<path>')
-    .action(async (method: string, path: string, o: { config: string; as: string; header: string[]; json: boolean }) => {
-      const { runExplain } = await import('./explain.ts');
-      code = await runExplain(world, { config: o.config, as: o.as, method, path, headers: o.header, json: o.json });
-    });
+    .action(
+      exits(
+        async (method: string, path: string, o: WithConfig & { as: string; header: string[]; json?: boolean }) =>
+          (await import('./explain.ts')).runExplain(world, { ...o, method, path, headers: o.header }),
+      ),
+    );
 
-  command('demo', 'show the defect of 2026.3.28 and its end, with a stand-in gateway')
+  program
+    .command('demo')
+    .description('show the defect of 2026.3.28 and its end, with a stand-in gateway')
     .option('--keep', 'stay up, to point an OpenAI SDK at it', false)
-    .action(async ({ keep }: { keep: boolean }) => {
-      const { runDemoCommand } = await import('./demo.ts');
-      code = await runDemoCommand(world, { keep });
-    });
+    .action(exits(async (o: { keep: boolean }) => (await import('./demo.ts')).runDemoCommand(world, o)));
 
-  command('version', 'print the version').action(async () => {
-    const { runVersion } = await import('./version.ts');
-    code = runVersion(world);
-  });
+  withConfig(program.command('wait').description('until the shim is ready, with a limit'))
+    .option('--timeout <duration>', 'how long at most', '60s')
+    .option('--live', 'be content with a shim that lives, whatever the gateway does', false)
+    .action(
+      exits(async (options: WithConfig & { timeout: string; live: boolean }) =>
+        (await import('./wait.ts')).runWait(world, options),
+      ),
+    );
+
+  program
+    .command('version')
+    .description('print the version')
+    .action(exits(async () => (await import('./version.ts')).runVersion(world)));
+
+  function addTokenCommands(token: Command): void {
+    withConfig(token.command('new').description('mint a token, for a new caller or one that is there'))
+      .argument('<caller>')
+      .option('--scope <scope>', 'a scope of the new caller; once for each', collect, [])
+      .option('--expires <when>', '90d, 12h, 2027-01-31 or a time')
+      .action(
+        exits(async (name: string, o: WithConfig & { scope: string[]; expires?: string }) =>
+          (await import('./token.ts')).runTokenNew(world, { ...o, name, scopes: o.scope }),
+        ),
+      );
+    withConfig(token.command('list').description('list callers and their tokens, by id'))
+      .option('--json', 'the same as JSON')
+      .action(
+        exits(async (o: WithConfig & { json?: boolean }) => (await import('./token.ts')).runTokenList(world, o)),
+      );
+    withConfig(token.command('rotate').description('mint a new token; the present one ends after the grace time'))
+      .argument('<caller>')
+      .option('--grace <duration>', 'how long the present token stays valid; 0 ends it at once', '24h')
+      .option('--expires <when>', 'when the new token expires')
+      .action(
+        exits(async (name: string, o: WithConfig & { grace: string; expires?: string }) =>
+          (await import('./token.ts')).runTokenRotate(world, { ...o, name }),
+        ),
+      );
+    withConfig(token.command('revoke').description('remove a token, or all tokens of a caller'))
+      .argument('<caller>')
+      .argument('[id]', 'the token, as "token list" names it')
+      .action(
+        exits(async (name: string, id: string | undefined, o: WithConfig) =>
+          (await import('./token.ts')).runTokenRevoke(world, { ...o, name, id }),
+        ),
+      );
+    token
+      .command('hash')
+      .description('read a token on stdin, print its hash for the configuration')
+      .action(exits(async () => (await import('./token.ts')).runTokenHash(world)));
+  }
 
   try {
     await program.parseAsync(args, { from: 'user' });
     return code;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    return error.exitCode === 0 ? 0 : USAGE;
+    return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   }
 }
 
