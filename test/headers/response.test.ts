@@ -1,0 +1,53 @@
+import t from 'tap';
+import { buildResponseHeaders } from '../../src/headers/response.ts';
+
+const NONE: ReadonlySet<string> = new Set();
+
+void t.test('what passes, and what the proxy reads of it', async (t) => {
+  const raw = [
+    'Content-Type',
+    'text/event-stream',
+    'Content-Encoding',
+    'gzip',
+    'Content-Length',
+    '3',
+    'Vary',
+    'Accept',
+  ];
+  t.strictSame(buildResponseHeaders(raw, NONE), {
+    headers: raw,
+    contentType: 'text/event-stream',
+    contentLength: '3',
+    contentEncoding: 'gzip',
+  });
+  t.strictSame(buildResponseHeaders([], NONE), {
+    headers: [],
+    contentType: undefined,
+    contentLength: undefined,
+    contentEncoding: undefined,
+  });
+});
+
+void t.test('what never passes', async (t) => {
+  const names = `
+    Alt-Svc Authorization Connection Cookie Set-Cookie Keep-Alive Proxy-Authenticate Proxy-Authorization
+    Proxy-Connection TE Trailer Transfer-Encoding Upgrade X-Request-Id Access-Control-Allow-Origin
+    Access-Control-Allow-Credentials x-openclaw-scopes X-OpenClaw-Token X-Forwarded-User Forwarded
+    x_openclaw_scopes SET_COOKIE Tailscale-User-Login
+  `
+    .trim()
+    .split(/\s+/);
+  for (const name of names) t.strictSame(buildResponseHeaders([name, 'x'], NONE).headers, [], name);
+});
+
+void t.test('secret names do not come back, in any spelling', async (t) => {
+  const secret = new Set(['x-id-7f3a']);
+  for (const name of ['X-Id-7f3a', 'x-id-7F3A', 'x_id_7f3a']) {
+    t.strictSame(buildResponseHeaders([name, 'writer', 'Date', 'd'], secret).headers, ['Date', 'd'], name);
+  }
+});
+
+void t.test('what Connection names stays on the hop, wherever the line stands', async (t) => {
+  const raw = ['X-Hop', 'a', 'Connection', 'close, x-hop', 'x-Two', 'b', 'connection', '\tX-TWO'];
+  t.strictSame(buildResponseHeaders(raw, NONE).headers, []);
+});
