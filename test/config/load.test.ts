@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { ConfigError } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { configTemplate, STANDARD_CHOICES } from '../../src/config/template.ts';
-import { digest, FILE, faultsOf, loadText, SECRET, textOf, warningsOf, worldOf } from './texts.ts';
+import { digest, FILE, faultsOf, loadText, SECRET, textOf, warningsOf, worldOf } from '../helpers/configuration.ts';
 
 const SAMPLE = new URL('../../shim.config.yaml', import.meta.url);
 

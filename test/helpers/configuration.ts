@@ -1,4 +1,4 @@
-/** Configurations for the tests of this folder, and a world without a disk. */
+/** Configurations for tests, and a world without a disk. */
 import { ConfigError } from '../../src/config/config.ts';
 import { parseConfig, type LoadedConfig } from '../../src/config/load.ts';
 import type { ConfigWorld } from '../../src/config/world.ts';
