@@ -1,0 +1,32 @@
+/** A running configuration for tests of pure parts. */
+import type { Config, GatewayAuth, ListenConfig } from '../../src/config/config.ts';
+
+export interface ConfigParts extends Partial<Pick<Config, 'callers' | 'routes' | 'closedRoutes'>> {
+  readonly auth?: GatewayAuth;
+  readonly listen?: Partial<ListenConfig>;
+  readonly bodyLimit?: number;
+}
+
+/** Token hop, loopback, no caller, default routes; what is named instead. */
+export function testConfig({ auth, listen, bodyLimit, ...more }: ConfigParts = {}): Config {
+  return {
+    listen: {
+      address: { host: '127.0.0.1', port: 0 },
+      hosts: new Set(['localhost', '127.0.0.1', '::1']),
+      origins: new Set(),
+      health: false,
+      trustedProxies: undefined,
+      unsafeListenPlaintext: false,
+      ...listen,
+    },
+    gateway: { origin: 'http://127.0.0.1:1', auth: auth ?? { mode: 'token', secret: 'gateway-secret' } },
+    callers: [],
+    routes: [],
+    closedRoutes: new Set(),
+    limits: { body: bodyLimit ?? 20 * 1024 * 1024, headerBytes: 16 * 1024, connections: 100 },
+    stream: { heartbeat: 0, gatewayIdle: 0 },
+    drain: { timeout: 1000 },
+    admin: undefined,
+    ...more,
+  };
+}

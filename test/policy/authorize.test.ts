@@ -1,0 +1,229 @@
+import t from 'tap';
+import type { Config, GatewayAuth } from '../../src/config/config.ts';
+import type { ErrorCode } from '../../src/errors.ts';
+import { createAuthorize, exposedRoutes, type Permission } from '../../src/policy/authorize.ts';
+import type { Caller, Route, Scope } from '../../src/types.ts';
+import { testConfig } from '../helpers/config.ts';
+
+const base: Caller = { name: 'c', tokens: [], scopes: [], allowHeaders: [], onForbiddenHeader: 'drop' };
+const writer: Caller = { ...base, scopes: ['operator.write'] };
+const admin: Caller = { ...base, scopes: ['operator.admin'] };
+const TOKEN: GatewayAuth = { mode: 'token', secret: 's' };
+
+interface Ask {
+  readonly method?: string;
+  readonly path?: string;
+  readonly openclaw?: Readonly<Record<string, string>>;
+  readonly config?: Config;
+}
+
+function ask(
+  caller: Caller,
+  { method = 'POST', path = '/v1/chat/completions', openclaw = {}, config = testConfig() }: Ask = {},
+) {
+  const seen: Route[] = [];
+  const request = { method, path, openclaw: new Map(Object.entries(openclaw)) };
+  const answer = createAuthorize(config, () => 'RANDOM')(caller, request, (route) => seen.push(route));
+  return { answer, seen: seen.map(({ template }) => template) };
+}
+
+function allowed(caller: Caller, more?: Ask): Permission {
+  const { answer } = ask(caller, more);
+  if (answer.kind === 'refuse') throw new Error(`refused: ${answer.code}`);
+  return answer;
+}
+
+void t.test('the scope that each default route asks', async (t) => {
+  const cases: readonly (readonly [method: string, path: string, scope: Scope])[] = [
+    ['GET', '/v1/models', 'operator.read'],
+    ['GET', '/v1/models/openclaw', 'operator.read'],
+    ['POST', '/v1/chat/completions', 'operator.write'],
+    ['POST', '/v1/responses', 'operator.write'],
+    ['POST', '/v1/embeddings', 'operator.write'],
+    ['POST', '/tools/invoke', 'operator.admin'],
+    ['GET', '/sessions/main/history', 'operator.read'],
+    ['POST', '/sessions/main/kill', 'operator.admin'],
+  ];
+  for (const [method, path, scope] of cases) {
+    t.equal(ask({ ...base, scopes: [scope] }, { method, path }).answer.kind, 'permission', `${path} with ${scope}`);
+    t.equal(ask(admin, { method, path }).answer.kind, 'permission', `${path} with operator.admin`);
+    const lesser: readonly Scope[] = [
+      'operator.approvals',
+      'operator.pairing',
+      'operator.talk',
+      'operator.sessions.write',
+    ];
+    const { answer, seen } = ask({ ...base, scopes: lesser }, { method, path });
+    t.match(answer, {
+      code: 'insufficient_scope',
+      scope,
+      message: `needs the scope ${scope}; this caller has: operator.approvals`,
+    });
+    t.equal(seen.length, 1, 'the route is told all the same');
+    t.match(ask(base, { method, path }).answer, { code: 'insufficient_scope', message: /this caller has: none\.$/ });
+  }
+});
+
+void t.test('the scope of /tools/invoke follows the hop', async (t) => {
+  const others: readonly GatewayAuth[] = [
+    { mode: 'none' },
+    { mode: 'trusted-proxy', userHeader: 'x-user', requiredHeaders: [], clientAddress: '192.0.2.1' },
+  ];
+  const path = '/tools/invoke';
+  for (const auth of [TOKEN, { mode: 'password', secret: 's' } as const]) {
+    t.match(ask(writer, { path, config: testConfig({ auth }) }).answer, { code: 'insufficient_scope' }, auth.mode);
+  }
+  for (const auth of others)
+    t.equal(ask(writer, { path, config: testConfig({ auth }) }).answer.kind, 'permission', auth.mode);
+});
+
+void t.test('what is not in the table', async (t) => {
+  const config = testConfig({ closedRoutes: new Set(['POST /v1/embeddings', 'GET /v1/models']) });
+  const cases: readonly (readonly [method: string, path: string, code: ErrorCode, allow?: readonly string[]])[] = [
+    ['GET', '/', 'route_not_exposed'],
+    ['GET', '/health', 'route_not_exposed'],
+    ['POST', '/hooks/wake', 'route_not_exposed'],
+    ['POST', '/v1/embeddings', 'route_not_exposed'],
+    ['GET', '/v1/models', 'route_not_exposed'],
+    ['OPTIONS', '/nowhere', 'route_not_exposed'],
+    ['GET', '/v1/chat/completions', 'method_not_allowed', ['POST']],
+    ['HEAD', '/v1/models/openclaw', 'method_not_allowed', ['GET']],
+    ['get', '/v1/models/openclaw', 'method_not_allowed', ['GET']],
+    ['TRACE', '/nowhere', 'method_not_allowed', []],
+    ['PROPFIND', '/nowhere', 'method_not_allowed', []],
+    ['CONNECT', '', 'method_not_allowed', []],
+  ];
+  for (const [method, path, code, allow] of cases) {
+    const { answer, seen } = ask(admin, { method, path, config });
+    t.match(answer, { kind: 'refuse', code, ...(allow && { allow }) }, `${method} ${path}`);
+    t.strictSame(seen, [], 'no route is told');
+  }
+  t.equal(exposedRoutes(config).length, 6);
+});
+
+void t.test('headers that a caller may choose', async (t) => {
+  const openclaw = { 'x-openclaw-agent-id': 'a', 'x-openclaw-model': 'm', 'x-openclaw-session-key': 'k' };
+  t.match(allowed(writer, { openclaw }), {
+    headers: [],
+    dropped: ['x-openclaw-agent-id', 'x-openclaw-session-key', 'x-openclaw-model'],
+  });
+  const chooser: Caller = { ...writer, allowHeaders: ['x-openclaw-model', 'x-openclaw-session-key'] };
+  t.match(allowed(chooser, { openclaw }), {
+    headers: ['x-openclaw-session-key', 'k', 'x-openclaw-model', 'm'],
+    dropped: ['x-openclaw-agent-id'],
+  });
+  t.match(ask({ ...chooser, onForbiddenHeader: 'refuse' }, { openclaw }).answer, {
+    code: 'header_not_allowed',
+    message: /x-openclaw-agent-id/,
+  });
+  t.equal(
+    ask({ ...chooser, onForbiddenHeader: 'refuse' }, { openclaw: { 'x-openclaw-model': 'm' } }).answer.kind,
+    'permission',
+  );
+});
+
+void t.test('a pinned agent is nobody’s choice', async (t) => {
+  const pinned: Caller = { ...writer, agent: 'main', allowHeaders: ['x-openclaw-agent-id', 'x-openclaw-session-key'] };
+  const headers = ['x-openclaw-agent-id', 'main'];
+  t.strictSame(allowed(pinned).headers, headers);
+  t.strictSame(allowed(pinned, { openclaw: { 'x-openclaw-agent-id': 'other' } }).headers, headers);
+  t.strictSame(allowed({ ...writer, agent: 'main' }, { openclaw: { 'x-openclaw-agent-id': 'other' } }), {
+    ...allowed({ ...writer, agent: 'main' }),
+    dropped: ['x-openclaw-agent-id'],
+  });
+  t.strictSame(allowed(pinned, { openclaw: { 'x-openclaw-session-key': 'agent:main:x' } }).headers, [
+    'x-openclaw-session-key',
+    'agent:main:x',
+    ...headers,
+  ]);
+  for (const key of ['x', 'agent:other:x', ':agent:other:x', 'AGENT:other:x', '']) {
+    t.match(ask(pinned, { openclaw: { 'x-openclaw-session-key': key } }).answer, { code: 'session_not_allowed' }, key);
+  }
+});
+
+void t.test('a session prefix is required, and gives a session of its own without one', async (t) => {
+  const prefixed: Caller = { ...writer, sessionPrefix: 'alice-' };
+  t.strictSame(allowed(prefixed).headers, ['x-openclaw-session-key', 'alice-RANDOM']);
+  const own = { openclaw: { 'x-openclaw-session-key': 'alice-1' } };
+  t.match(allowed(prefixed, own), { headers: ['x-openclaw-session-key', 'alice-1'], dropped: [] });
+  t.match(allowed({ ...prefixed, onForbiddenHeader: 'refuse' }, own), {
+    headers: ['x-openclaw-session-key', 'alice-1'],
+  });
+  for (const key of ['bob-1', '', 'Alice-1', 'alice-1,bob-1', 'alice-\xff']) {
+    t.match(
+      ask(prefixed, { openclaw: { 'x-openclaw-session-key': key } }).answer,
+      { code: 'session_not_allowed' },
+      key,
+    );
+  }
+});
+
+void t.test('whose session a path names', async (t) => {
+  const prefixed: Caller = { ...admin, sessionPrefix: 'agent:main:a-' };
+  const custom: readonly Route[] = [
+    { method: 'GET', template: '/{area}/{key}/preview', scope: 'operator.read' },
+    { method: 'GET', template: '/sessions/all', scope: 'operator.read' },
+  ];
+  const config = testConfig({ routes: custom });
+  const cases: readonly (readonly [path: string, ok: boolean, method?: string])[] = [
+    ['/sessions/agent:main:a-1/history', true],
+    ['/sessions/agent%3Amain%3aa-1/history', true],
+    ['/sessions/agent%3Amain%3ab-1/history', false],
+    ['/sessions/main/history', false],
+    ['/sessions/agent:main:b-1/kill', false, 'POST'],
+    ['/sessions/agent:main:a-1/kill', true, 'POST'],
+    // Added routes reach the same sessions.
+    ['/sessions/agent:main:b-1/preview', false],
+    ['/sessions/agent:main:a-1/preview', true],
+    ['/sessions/all', false],
+    ['/other/agent:main:b-1/preview', true],
+  ];
+  for (const [path, ok, method = 'GET'] of cases) {
+    const { answer } = ask(prefixed, { method, path, config });
+    t.match(answer, ok ? { kind: 'permission' } : { code: 'session_not_allowed' }, `${method} ${path}`);
+  }
+  t.match(ask(base, { method: 'GET', path: '/sessions/main/history' }).answer, { code: 'insufficient_scope' });
+});
+
+void t.test('a caller with a pin may not use the routes whose bodies name agent and session', async (t) => {
+  const routes: readonly Route[] = [
+    { method: 'POST', template: '/hooks/agent', scope: 'operator.write', hooksToken: 'h' },
+    { method: 'POST', template: '/tools/{name}', scope: 'operator.write' },
+  ];
+  const config = testConfig({ routes, closedRoutes: new Set(['POST /tools/invoke']) });
+  for (const pin of [{ agent: 'main' }, { sessionPrefix: 'alice-' }]) {
+    const pinned: Caller = { ...admin, ...pin };
+    for (const path of ['/tools/invoke', '/hooks/agent']) {
+      t.match(ask(pinned, { path, config }).answer, { code: 'session_not_allowed' }, path);
+    }
+    t.match(ask(pinned, { path: '/tools/invoke' }).answer, { code: 'session_not_allowed' }, 'the default route');
+    t.match(
+      ask({ ...pinned, tools: ['x'] }, { path: '/tools/invoke' }).answer,
+      { code: 'session_not_allowed' },
+      'with tools',
+    );
+  }
+  t.equal(ask(admin, { path: '/hooks/agent', config }).answer.kind, 'permission');
+});
+
+void t.test('tools open /tools/invoke, and nothing else', async (t) => {
+  const tooled: Caller = { ...base, tools: ['session_status'] };
+  t.match(allowed(tooled, { path: '/tools/invoke' }), { tools: ['session_status'] });
+  t.strictSame(
+    allowed({ ...admin, tools: [] }, { path: '/tools/invoke' }).tools,
+    [],
+    'an admin with tools is held to them',
+  );
+  t.equal(allowed(admin, { path: '/tools/invoke' }).tools, undefined);
+  t.match(ask(tooled).answer, { code: 'insufficient_scope' });
+  const config = testConfig({
+    closedRoutes: new Set(['POST /tools/invoke']),
+    routes: [{ method: 'POST', template: '/tools/{name}', scope: 'operator.write' }],
+  });
+  t.strictSame(
+    allowed({ ...writer, tools: ['x'] }, { path: '/tools/invoke', config }).tools,
+    ['x'],
+    'by another template',
+  );
+  t.equal(allowed({ ...writer, tools: ['x'] }, { path: '/tools/other', config }).tools, undefined);
+});

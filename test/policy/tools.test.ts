@@ -1,0 +1,85 @@
+import t from 'tap';
+import type { ErrorCode } from '../../src/errors.ts';
+import { checkToolBody, hasDuplicateKey } from '../../src/policy/tools.ts';
+
+const TOOLS = ['session_status', 'agents_list'];
+
+void t.test('bodies that pass', async (t) => {
+  const bodies = [
+    '{"tool":"session_status"}',
+    '{"name":"agents_list","args":{"a":{"a":1},"b":[{"a":1},{"a":2}]}}',
+    ' \r\n{"args":{"tool":"cron","name":"cron"},"tool":"session_status"}\n',
+    '{"\\u0074ool":"session\\u005fstatus"}',
+    '{"tool":"session_status","__proto__":{"name":"cron"}}',
+    '{"tool":"session_status","note":"{\\"tool\\":1,\\"tool\\":2}"}',
+    '{"tool":"session_status","Tool":"cron"}',
+  ];
+  for (const body of bodies) t.equal(checkToolBody(TOOLS, Buffer.from(body)), undefined, body);
+});
+
+void t.test('bodies that do not', async (t) => {
+  const cases: readonly (readonly [body: string | Buffer, code: ErrorCode])[] = [
+    ['{"tool":"cron"}', 'tool_not_allowed'],
+    ['{"tool":"SESSION_STATUS"}', 'tool_not_allowed'],
+    ['{"tool":" session_status"}', 'tool_not_allowed'],
+    ['{"tool":"session_status\\u0000"}', 'tool_not_allowed'],
+    ['{"tool":"session_status,cron"}', 'tool_not_allowed'],
+    ['{"tool":""}', 'tool_not_allowed'],
+    ['{"name":"cron"}', 'tool_not_allowed'],
+    ['{"tool":"__proto__"}', 'tool_not_allowed'],
+    ['', 'bad_request'],
+    ['{', 'bad_request'],
+    ['{}', 'bad_request'],
+    ['null', 'bad_request'],
+    ['"session_status"', 'bad_request'],
+    ['[{"tool":"session_status"}]', 'bad_request'],
+    ['{"tool":["session_status"]}', 'bad_request'],
+    ['{"tool":null}', 'bad_request'],
+    ['{"tool":1}', 'bad_request'],
+    ['{"tool":"session_status"} {"tool":"cron"}', 'bad_request'],
+    ['{"tool":"session_status",}', 'bad_request'],
+    ["{tool:'session_status'}", 'bad_request'],
+    ['{"tool":"session_status"/* */}', 'bad_request'],
+    ['{"__proto__":{"tool":"session_status"}}', 'bad_request'],
+    ['{"tool":"session_status","name":"session_status"}', 'bad_request'],
+    ['{"tool":"session_status","name":null}', 'bad_request'],
+    ['{"tool":null,"name":"session_status"}', 'bad_request'],
+    ['{"tool":"cron","tool":"session_status"}', 'bad_request'],
+    ['{"tool":"session_status","tool":"session_status"}', 'bad_request'],
+    ['{"tool":"cron","to\\u006fl":"session_status"}', 'bad_request'],
+    ['{"tool":"session_status","args":{"a":1,"a":2}}', 'bad_request'],
+    ['{"tool":"session_status","args":[{"a":{"b":1,"b":1}}]}', 'bad_request'],
+    ['\ufeff{"tool":"session_status"}', 'bad_request'],
+    [Buffer.from('{"tool":"session_status","a":"\xff"}', 'latin1'), 'bad_request'],
+    [Buffer.from('{"tool":"session_status"}', 'utf16le'), 'bad_request'],
+    [Buffer.from([0x1f, 0x8b, 0x08, 0x00]), 'bad_request'],
+  ];
+  for (const [body, code] of cases) {
+    t.match(
+      checkToolBody(TOOLS, Buffer.from(body as string)),
+      { kind: 'refuse', code },
+      JSON.stringify(body.toString('latin1')),
+    );
+  }
+  t.match(checkToolBody([], Buffer.from('{"tool":"x"}')), { code: 'tool_not_allowed' }, 'an empty list opens nothing');
+});
+
+void t.test('hasDuplicateKey', async (t) => {
+  const cases: readonly (readonly [text: string, twice: boolean])[] = [
+    ['{}', false],
+    ['[]', false],
+    ['{"a":1,"b":{"a":1},"c":[{"a":1},{"a":1}]}', false],
+    ['["a","a",{"a":"a"},"a"]', false],
+    ['{"a":"b\\",\\"a\\":","b":1}', false],
+    ['{"a\\\\":1,"a":2}', false],
+    ['{"a" :1,"a"\t\n:2}', true],
+    ['{"a":{},"a":{}}', true],
+    ['{"a":{"b":{}},"c":{"d":1,"e":"}","d":2}}', true],
+    ['{"é":1,"\\u00e9":2}', true],
+    ['{"\\"":1,"\\u0022":2}', true],
+    ['{"__proto__":1,"__proto__":2}', true],
+    ['{"":1,"":2}', true],
+    ['[[{"x":[]}],{"a":[{"y":1}],"a":0}]', true],
+  ];
+  for (const [text, twice] of cases) t.equal(hasDuplicateKey(text), twice, text);
+});
