@@ -1,5 +1,7 @@
-/** The part of a command's world that a configuration is read in. */
+/** How commands read a configuration. */
 import { resolve } from 'node:path';
+import { ConfigError } from '../config/config.ts';
+import { loadConfig, type LoadedConfig } from '../config/load.ts';
 import { disk, type ConfigWorld } from '../config/world.ts';
 import type { World } from './world.ts';
 
@@ -15,4 +17,19 @@ export function configWorld(world: World): ConfigWorld {
     home: world.home,
     now: world.now(),
   };
+}
+
+/**
+ * @param world where the command runs
+ * @param file the configuration, as the user calls it
+ * @returns the configuration, or `undefined` after every fault was told on stderr: the exit code is then 78
+ */
+export async function loadOrTell(world: World, file: string): Promise<LoadedConfig | undefined> {
+  try {
+    return await loadConfig(file, configWorld(world));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    world.stderr(`${error.message}\n`);
+    return undefined;
+  }
 }

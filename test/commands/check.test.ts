@@ -1,0 +1,85 @@
+import t from 'tap';
+import { runCheck } from '../../src/commands/check.ts';
+import { digest } from '../helpers/configuration.ts';
+import { testWorld } from '../helpers/world.ts';
+
+const config = 'shim.config.yaml';
+const GATEWAY =
+  'gateway: { url: "http://127.0.0.1:18789", auth: { mode: token, secret: { env: OPENCLAW_GATEWAY_TOKEN } } }\n';
+const CALLER = `callers: [{ name: a, scopes: [operator.read], tokens: [{ hash: "sha256:${digest('a')}" }] }]\n`;
+
+void t.test('it can run', async (t) => {
+  const world = testWorld(t.testdir({ [config]: GATEWAY + CALLER }));
+  t.equal(await runCheck(world, { config }), 0);
+  t.equal(world.out(), 'shim.config.yaml: ok, 1 caller, gateway http://127.0.0.1:18789 (token)\n');
+  t.equal(world.err(), '');
+});
+
+void t.test('it can run, with a warning', async (t) => {
+  const cwd = t.testdir({ [config]: `${GATEWAY}callers: []\n` });
+  const world = testWorld(cwd);
+  t.equal(await runCheck(world, { config }), 0);
+  t.match(world.out(), /: ok, 0 callers/);
+  t.match(world.err(), /^warning: shim.config.yaml:2:10 callers: nobody may call/);
+  const json = testWorld(cwd);
+  t.equal(await runCheck(json, { config, json: true }), 0);
+  t.match(JSON.parse(json.out()), {
+    file: config,
+    ok: true,
+    issues: [{ level: 'warning', path: 'callers', line: 2, column: 10 }],
+  });
+});
+
+void t.test('it cannot run', async (t) => {
+  const cwd = t.testdir({ [config]: `${GATEWAY}callers: [{ name: a, scopes: [x] }]\nfoo: 1\n` });
+  const world = testWorld(cwd, { env: {} });
+  t.equal(await runCheck(world, { config }), 78);
+  t.equal(world.out(), '');
+  t.match(world.err().split('\n'), [
+    /^shim.config.yaml:1:/,
+    /^shim.config.yaml:2:/,
+    /^shim.config.yaml:3:1 foo: unknown key/,
+    /^$/,
+  ]);
+  const json = testWorld(cwd, { env: {} });
+  t.equal(await runCheck(json, { config, json: true }), 78);
+  t.match(JSON.parse(json.out()), { ok: false, issues: { length: 3 } });
+  t.equal(json.err(), '');
+});
+
+void t.test('paths are of the folder that the command runs in', async (t) => {
+  const cwd = t.testdir({
+    etc: {
+      [config]: GATEWAY.replace('env: OPENCLAW_GATEWAY_TOKEN', 'file: secret') + CALLER,
+      secret: 'gateway-Zk3mQ8vT1xYw\n',
+    },
+    folder: {},
+  });
+  const world = testWorld(cwd);
+  t.equal(await runCheck(world, { config: `etc/${config}` }), 0, world.err());
+  t.match(world.err(), /etc\/secret can be read by other users/);
+  t.equal(await runCheck(world, { config: 'folder' }), 78);
+  t.match(world.err(), /folder: the configuration is a directory/);
+});
+
+void t.test('the schema for editors', async (t) => {
+  const world = testWorld(t.testdir());
+  t.equal(await runCheck(world, { config, schema: true }), 0);
+  const schema = JSON.parse(world.out()) as { properties: object };
+  t.match(schema, {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    required: ['gateway'],
+    additionalProperties: false,
+    properties: { callers: { items: { properties: { scopes: { items: { enum: /operator.read/ } } } } } },
+  });
+  t.same(Object.keys(schema.properties), [
+    'listen',
+    'gateway',
+    'callers',
+    'routes',
+    'limits',
+    'stream',
+    'drain',
+    'admin',
+  ]);
+});

@@ -1,0 +1,188 @@
+import t, { type Test } from 'tap';
+import { hash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { configWorld } from '../../src/commands/config-world.ts';
+import { runInit, type InitOptions } from '../../src/commands/init.ts';
+import { loadConfig, type LoadedConfig } from '../../src/config/load.ts';
+import { testWorld, type TestWorld } from '../helpers/world.ts';
+
+const config = 'shim.config.yaml';
+const TOKEN = 'a3f1c09be7d25468a3f1c09be7d25468a3f1c09be7d25468';
+
+interface Result {
+  readonly code: number;
+  readonly err: string;
+  readonly text: () => string;
+  readonly load: () => Promise<LoadedConfig>;
+}
+
+/** Runs it in a folder with the gateway's file `oc.json`. */
+async function init(
+  t: Test,
+  gatewayFile: string,
+  options: Omit<InitOptions, 'config'>,
+  env?: World['env'],
+): Promise<Result> {
+  const world = testWorld(t.testdir({ 'oc.json': gatewayFile }), env ? { env } : {});
+  const code = await runInit(world, { config, ...options });
+  t.equal(world.out(), '');
+  return {
+    code,
+    err: world.err(),
+    text: () => readFileSync(join(world.cwd, config), 'utf8'),
+    load: () => loadConfig(join(world.cwd, config), configWorld(world)),
+  };
+}
+type World = TestWorld;
+
+void t.test('a file that loads, and is not written over', async (t) => {
+  const world = testWorld(t.testdir());
+  const path = join(world.cwd, config);
+  t.equal(await runInit(world, { config }), 0);
+  t.match(world.err(), /shim.config.yaml is written.\nNext:\n  export OPENCLAW_GATEWAY_TOKEN=/);
+  const { config: loaded } = await loadConfig(path, configWorld(world));
+  t.equal(loaded.gateway.origin, 'http://127.0.0.1:18789');
+  t.same(loaded.admin, { host: '127.0.0.1', port: 18781 });
+  const before = readFileSync(path, 'utf8');
+  t.equal(await runInit(world, { config, keepToken: true }), 1);
+  t.match(world.err(), /shim.config.yaml exists; --force writes over it/);
+  t.equal(readFileSync(path, 'utf8'), before);
+  t.equal(await runInit(world, { config, keepToken: true, force: true }), 0);
+  t.not(readFileSync(path, 'utf8'), before);
+  t.equal(await runInit(world, { config: 'no/folder.yaml' }), 1);
+  t.match(world.err(), /no\/folder.yaml cannot be written \(ENOENT\)/);
+});
+
+const FROM: readonly { name: string; file: string; origin: string; auth: object }[] = [
+  {
+    name: 'token',
+    file: `{ gateway: { port: 19000, auth: { mode: 'token', token: '${TOKEN}' } } } // mine`,
+    origin: 'http://127.0.0.1:19000',
+    auth: { mode: 'token', secret: TOKEN },
+  },
+  {
+    name: 'password',
+    file: `{ gateway: { auth: { mode: 'password', password: '${TOKEN}' } } }`,
+    origin: 'http://127.0.0.1:18789',
+    auth: { mode: 'password', secret: TOKEN },
+  },
+  {
+    name: 'a password without a mode',
+    file: `{ gateway: { auth: { password: '${TOKEN}' } } }`,
+    origin: 'http://127.0.0.1:18789',
+    auth: { mode: 'password', secret: TOKEN },
+  },
+  {
+    name: 'none',
+    file: `{ gateway: { port: 18780, auth: { mode: 'none' } } }`,
+    origin: 'http://127.0.0.1:18780',
+    auth: { mode: 'none' },
+  },
+];
+
+void t.test('from the file of the gateway: its port and mode, and its name as the source of the secret', async (t) => {
+  for (const { name, file, origin, auth } of FROM) {
+    await t.test(name, async (t) => {
+      const { code, text, load } = await init(t, file, { from: 'oc.json' });
+      t.equal(code, 0);
+      t.notOk(text().includes(TOKEN));
+      if (name !== 'none') t.match(text(), /secret: \{ openclaw: "~\/oc.json" \}/);
+      const { gateway } = (await load()).config;
+      t.same(gateway, { origin, auth });
+    });
+  }
+});
+
+void t.test('from a gateway behind a proxy', async (t) => {
+  const { code, load } = await init(
+    t,
+    "{ gateway: { auth: { mode: 'trusted-proxy' } } }",
+    { from: 'oc.json' },
+    { OPENCLAW_USER_HEADER: 'x-user-5hTq' },
+  );
+  t.equal(code, 0);
+  t.match((await load()).config.gateway.auth, { mode: 'trusted-proxy', userHeader: 'x-user-5hTq' });
+});
+
+void t.test('keep the token: the caller goes on, on the port of the gateway', async (t) => {
+  const { code, err, text, load } = await init(t, `{ gateway: { auth: { token: '${TOKEN}' } } }`, {
+    from: 'oc.json',
+    keepToken: true,
+  });
+  t.equal(code, 0);
+  t.match(err, /openclaw config set gateway.port 18790/);
+  t.match(text(), /# {3}openclaw config set gateway.port 18790/);
+  t.notOk(text().includes(TOKEN));
+  const { config: loaded, warnings } = await load();
+  t.same(loaded.listen.address, { host: '127.0.0.1', port: 18789 });
+  t.equal(loaded.gateway.origin, 'http://127.0.0.1:18790');
+  t.match(loaded.callers, [
+    { name: 'existing', scopes: ['operator.read', 'operator.write'], tokens: [{ hash: hash('sha256', TOKEN) }] },
+  ]);
+  t.match(
+    warnings.filter(({ path }) => path.startsWith('callers')),
+    [{ message: /^temporary: / }],
+  );
+});
+
+void t.test('keep the token of the environment', async (t) => {
+  const { code, load } = await init(t, '', { keepToken: true });
+  t.equal(code, 0);
+  t.match((await load()).config.callers, [{ name: 'existing' }]);
+  const named = await init(t, '{ gateway: { auth: { token: "${OPENCLAW_GATEWAY_TOKEN}" } } }', {
+    from: 'oc.json',
+    keepToken: true,
+  });
+  t.equal(named.code, 0);
+  t.match((await named.load()).config.callers, [{ name: 'existing' }]);
+});
+
+const REFUSED: readonly {
+  name: string;
+  file?: string;
+  options: Omit<InitOptions, 'config'>;
+  env?: World['env'];
+  says: RegExp;
+}[] = [
+  { name: 'no such file', options: { from: 'missing.json' }, says: /missing.json does not exist/ },
+  { name: 'no JSON5', file: `{ token: '${TOKEN}`, options: { from: 'oc.json' }, says: /oc.json is not JSON5/ },
+  {
+    name: 'no port',
+    file: '{ gateway: { port: "x" } }',
+    options: { from: 'oc.json' },
+    says: /gateway.port is no port/,
+  },
+  {
+    name: 'an unknown mode',
+    file: "{ gateway: { auth: { mode: 'magic' } } }",
+    options: { from: 'oc.json' },
+    says: /mode "magic" is not supported/,
+  },
+  { name: 'no token to keep', options: { keepToken: true }, env: {}, says: /set OPENCLAW_GATEWAY_TOKEN/ },
+  { name: 'no token in the file', file: '{}', options: { from: 'oc.json', keepToken: true }, says: /holds no token/ },
+  {
+    name: 'a token too short',
+    options: { keepToken: true },
+    env: { OPENCLAW_GATEWAY_TOKEN: 'short-Zk3mQ8' },
+    says: /cannot be kept/,
+  },
+  {
+    name: 'a placeholder',
+    options: { keepToken: true },
+    env: { OPENCLAW_GATEWAY_TOKEN: 'x'.repeat(40) },
+    says: /cannot be kept/,
+  },
+];
+
+void t.test('refused, and nothing written', async (t) => {
+  for (const { name, file = '', options, env, says } of REFUSED) {
+    await t.test(name, async (t) => {
+      const { code, err, text } = await init(t, file, options, env);
+      t.equal(code, 1);
+      t.match(err, says);
+      t.notMatch(err, /a3f1c09b|short-Zk/);
+      t.throws(text, { code: 'ENOENT' });
+    });
+  }
+});
