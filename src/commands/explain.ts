@@ -1,7 +1,5 @@
 /** `auth-shim explain`: what would become of a request, and why. */
-import { ConfigError, type Config } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
-import { disk } from '../config/world.ts';
+import type { Config } from '../config/config.ts';
 import { errorBody, ERRORS } from '../errors.ts';
 import { createGate, type Decision } from '../gate.ts';
 import { enforcementOf } from '../gateway/enforcement.ts';
@@ -9,6 +7,8 @@ import { createPresenter } from '../gateway/present.ts';
 import { foldName } from '../headers/families.ts';
 import { createAuthorize } from '../policy/authorize.ts';
 import type { Caller } from '../types.ts';
+import { loadOrTell } from './config-world.ts';
+import { EXIT } from './exit.ts';
 import type { World } from './world.ts';
 
 export interface ExplainOptions {
@@ -30,39 +30,40 @@ export interface ExplainOptions {
  *   exist, 78 for a configuration that cannot run
  */
 export async function runExplain(world: World, options: ExplainOptions): Promise<number> {
-  let config: Config;
-  try {
-    ({ config } = await loadConfig(options.config, { ...disk, env: world.env, home: world.home, now: world.now() }));
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    world.stderr(`${error.message}\n`);
-    return 78;
-  }
+  const loaded = await loadOrTell(world, options.config);
+  if (!loaded) return EXIT.config;
+  const { config } = loaded;
   const caller = config.callers.find(({ name }) => name === options.as);
   if (!caller) {
     const names = config.callers.map(({ name }) => name).join(', ');
     world.stderr(`no caller is named "${options.as}"; there are: ${names || 'none'}\n`);
-    return 2;
+    return EXIT.usage;
   }
   const extra = options.headers.map((line) => /^([^:\s]+):\s*(.*)$/.exec(line)?.slice(1));
   if (extra.includes(undefined)) {
     world.stderr('a header is written as "Name: value"\n');
-    return 2;
+    return EXIT.usage;
   }
-  const decision = decideAs(config, caller, options, (extra as string[][]).flat());
+  const decision = decideAs(world, config, caller, options, (extra as string[][]).flat());
   const report = describe(config, caller, decision);
   world.stdout(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : text(options, report));
-  return report.decision === 'forward' ? 0 : 1;
+  return report.decision === 'forward' ? EXIT.ok : EXIT.no;
 }
 
-function decideAs(config: Config, caller: Caller, options: ExplainOptions, extra: readonly string[]): Decision {
+function decideAs(
+  world: World,
+  config: Config,
+  caller: Caller,
+  options: ExplainOptions,
+  extra: readonly string[],
+): Decision {
   const token = caller.tokens[0] ?? { hash: '', id: 'none' };
   const gate = createGate({
     config,
     presenter: createPresenter(config.gateway.auth),
     authenticate: () => ({ kind: 'caller', caller, token }),
     authorize: createAuthorize(config, () => '<random id>'),
-    now: Date.now,
+    now: world.now,
   });
   const [host = 'localhost'] = config.listen.hosts;
   return gate.decide({
@@ -96,7 +97,8 @@ function describe(config: Config, caller: Caller, decision: Decision): Report {
     ? [
         'shim: on every release',
         ...enforcementOf(mode, route).map(
-          ({ from, enforces, why }) => `gateway from ${from} (${mode}): ${enforces ? 'also enforces' : 'does not'}, ${why}`,
+          ({ from, enforces, why }) =>
+            `gateway from ${from} (${mode}): ${enforces ? 'also enforces' : 'does not'}, ${why}`,
         ),
       ]
     : ['shim: nothing reaches the gateway'];
@@ -129,7 +131,11 @@ function mask(config: Config, flat: readonly string[]): [string, string][] {
     if (folded === 'authorization') pairs.push([name, 'Bearer ****']);
     else if (folded === 'x-openclaw-token') pairs.push([name, '****']);
     else if (!configured.has(folded)) pairs.push([name, value]);
-    else pairs.push([isWellKnown(folded) ? name : '****', auth.mode === 'trusted-proxy' && foldName(auth.userHeader) === folded ? value : '****']);
+    else
+      pairs.push([
+        isWellKnown(folded) ? name : '****',
+        auth.mode === 'trusted-proxy' && foldName(auth.userHeader) === folded ? value : '****',
+      ]);
   }
   return pairs;
 }
@@ -145,7 +151,9 @@ function text(options: ExplainOptions, report: Report): string {
   if (report.message) lines.push(`          ${report.message}`);
   lines.push(`rule      ${report.rule}`);
   report.layers.forEach((layer, i) => lines.push(`${i === 0 ? 'enforced  ' : '          '}${layer}`));
-  report.headers?.forEach(([name, value], i) => lines.push(`${i === 0 ? 'headers   ' : '          '}${name}: ${value}`));
+  report.headers?.forEach(([name, value], i) =>
+    lines.push(`${i === 0 ? 'headers   ' : '          '}${name}: ${value}`),
+  );
   if (report.dropped) lines.push(`dropped   ${report.dropped.join(', ')}`);
   if (report.bodyLimit !== undefined) lines.push(`body      at most ${report.bodyLimit} bytes`);
   return `${lines.join('\n')}\n`;

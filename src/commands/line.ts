@@ -69,9 +69,8 @@ export async function runCommandLine(world: World, args: readonly string[]): Pro
     .argument('<method>')
     .argument('<path>')
     .action(
-      exits(
-        async (method: string, path: string, o: WithConfig & { as: string; header: string[]; json?: boolean }) =>
-          (await import('./explain.ts')).runExplain(world, { ...o, method, path, headers: o.header }),
+      exits(async (method: string, path: string, o: WithConfig & { as: string; header: string[]; json?: boolean }) =>
+        (await import('./explain.ts')).runExplain(world, { ...o, method, path, headers: o.header }),
       ),
     );
 
@@ -107,9 +106,7 @@ export async function runCommandLine(world: World, args: readonly string[]): Pro
       );
     withConfig(token.command('list').description('list callers and their tokens, by id'))
       .option('--json', 'the same as JSON')
-      .action(
-        exits(async (o: WithConfig & { json?: boolean }) => (await import('./token.ts')).runTokenList(world, o)),
-      );
+      .action(exits(async (o: WithConfig & { json?: boolean }) => (await import('./token.ts')).runTokenList(world, o)));
     withConfig(token.command('rotate').description('mint a new token; the present one ends after the grace time'))
       .argument('<caller>')
       .option('--grace <duration>', 'how long the present token stays valid; 0 ends it at once', '24h')

@@ -1,9 +1,9 @@
 /** `auth-shim serve`: runs the shim until a signal ends it. */
-import { ConfigError, type Config, type ConfigIssue } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
-import { disk } from '../config/world.ts';
+import type { Config } from '../config/config.ts';
 import { createLog } from '../observe/log.ts';
 import { startShim } from '../server/shim.ts';
+import { loadOrTell } from './config-world.ts';
+import { EXIT } from './exit.ts';
 import type { World } from './world.ts';
 
 /** @property pretty lines for people; by default on a terminal */
@@ -19,14 +19,8 @@ export interface ServeOptions {
  *   78 for a configuration that cannot run
  */
 export async function runServe(world: World, options: ServeOptions): Promise<number> {
-  let loaded: { config: Config; warnings: readonly ConfigIssue[] };
-  try {
-    loaded = await loadConfig(options.config, { ...disk, env: world.env, home: world.home, now: world.now() });
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    world.stderr(`${error.message}\n`);
-    return 78;
-  }
+  const loaded = await loadOrTell(world, options.config);
+  if (!loaded) return EXIT.config;
   const { config, warnings } = loaded;
   const log = await createLog(2, options.pretty ?? world.isTerminal);
   const { logger } = log;
@@ -38,15 +32,15 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
 
     const signal = await world.nextSignal();
     logger.info({ signal, drain: config.drain.timeout }, 'shutting down');
-    const drained = shim.drain().then(() => 0);
-    const code = await Promise.race([drained, world.nextSignal().then(() => 1)]);
-    if (code !== 0) await shim.stop();
+    const drained = shim.drain().then(() => EXIT.ok);
+    const code = await Promise.race([drained, world.nextSignal().then(() => EXIT.no)]);
+    if (code !== EXIT.ok) await shim.stop();
     logger.info('stopped');
     return code;
   } catch (error) {
     if (!isListenError(error)) throw error;
     logger.fatal(`cannot listen: ${error.message}`);
-    return 1;
+    return EXIT.no;
   } finally {
     log.flush();
   }
@@ -69,4 +63,3 @@ function summary(config: Config): Record<string, unknown> {
 function isListenError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error && error.syscall === 'listen';
 }
-

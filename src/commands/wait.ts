@@ -1,9 +1,7 @@
 /** `auth-shim wait`: until the shim is ready, with a limit. For start scripts, and the health check of a container. */
-import { ConfigError } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
 import { parseDuration } from '../config/units.ts';
 import { request } from '../proxy/node-http.ts';
-import { configWorld } from './config-world.ts';
+import { loadOrTell } from './config-world.ts';
 import { EXIT } from './exit.ts';
 import type { World } from './world.ts';
 
@@ -31,16 +29,9 @@ export async function runWait(world: World, options: WaitOptions): Promise<numbe
     world.stderr(`"${options.timeout}" is no duration: write 60s or 2m\n`);
     return EXIT.usage;
   }
-  let admin: { host: string; port: number } | undefined;
-  try {
-    ({
-      config: { admin },
-    } = await loadConfig(options.config, configWorld(world)));
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    world.stderr(`${error.message}\n`);
-    return EXIT.config;
-  }
+  const loaded = await loadOrTell(world, options.config);
+  if (!loaded) return EXIT.config;
+  const { admin } = loaded.config;
   if (!admin) {
     world.stderr(`${options.config} has no admin listener to ask: add "admin: {}"\n`);
     return EXIT.usage;

@@ -30,7 +30,10 @@ export function createAdminListener(parts: AdminParts): Server {
     else if (req.url === '/livez') answer(200, 'ok');
     else if (req.url !== '/readyz') answer(404, 'not found');
     else if (!parts.listening()) answer(503, 'the listener is not up');
-    else void gatewayHealthy(parts.pool).then((healthy) => answer(healthy ? 200 : 503, healthy ? 'ok' : 'the gateway does not answer its health route'));
+    else
+      void gatewayHealthy(parts.pool).then((healthy) =>
+        answer(healthy ? 200 : 503, healthy ? 'ok' : 'the gateway does not answer its health route'),
+      );
   });
 }
 
@@ -42,19 +45,18 @@ function isLocalHost(host: string | undefined): boolean {
 function gatewayHealthy(pool: GatewayPool): Promise<boolean> {
   return new Promise((resolve) => {
     let healthy = false;
-    try {
-      pool.dispatch(
-        { path: '/healthz', method: 'GET', headers: ['x-openclaw-scopes', ''], headersTimeout: HEALTH_MS, bodyTimeout: HEALTH_MS },
-        {
-          onResponseStart: (_controller, status) => {
-            healthy = status === 200;
-          },
-          onResponseEnd: () => resolve(healthy),
-          onResponseError: () => resolve(false),
+    const limits = { headersTimeout: HEALTH_MS, bodyTimeout: HEALTH_MS };
+    pool.dispatch(
+      { path: '/healthz', method: 'GET', headers: ['x-openclaw-scopes', ''], ...limits },
+      {
+        onRequestStart: () => undefined,
+        onResponseStart: (_controller, status) => {
+          healthy = status === 200;
         },
-      );
-    } catch {
-      resolve(false);
-    }
+        onResponseData: () => undefined,
+        onResponseEnd: () => resolve(healthy),
+        onResponseError: () => resolve(false),
+      },
+    );
   });
 }

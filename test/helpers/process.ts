@@ -1,0 +1,70 @@
+/** The program as a process of its own. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Test } from 'tap';
+
+export const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+export interface Run {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly cwd?: string;
+  readonly env?: Record<string, string | undefined>;
+}
+
+/** Runs the program to its end. */
+export async function runProgram(args: readonly string[], options: RunOptions = {}): Promise<Run> {
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: options.cwd, env: environment(options) });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (part: string) => (stdout += part));
+  child.stderr.setEncoding('utf8').on('data', (part: string) => (stderr += part));
+  child.stdin.end();
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stdout, stderr };
+}
+
+export interface Served {
+  readonly child: ChildProcess;
+  /** The start line. */
+  readonly listening: Record<string, unknown>;
+  readonly url: string;
+  /** All lines on stderr so far. */
+  lines(): Record<string, unknown>[];
+  /** Settles at its end, with the exit code. */
+  readonly ended: Promise<number | null>;
+}
+
+/** Runs `serve` until it listens; it is ended with the test. */
+export async function serve(t: Test, args: readonly string[], options: RunOptions = {}): Promise<Served> {
+  const child = spawn(process.execPath, [MAIN, 'serve', ...args], { cwd: options.cwd, env: environment(options) });
+  const ended = once(child, 'close').then(([code]) => code as number | null);
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  let text = '';
+  const lines = (): Record<string, unknown>[] =>
+    text
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const listening = await new Promise<Record<string, unknown>>((resolve, reject) => {
+    child.stderr.setEncoding('utf8').on('data', (part: string) => {
+      text += part;
+      const found = text.endsWith('\n') ? lines().find(({ msg }) => msg === 'listening') : undefined;
+      if (found) resolve(found);
+    });
+    void ended.then((code) => reject(new Error(`ended with ${code} before it listened: ${text}`)));
+  });
+  return { child, listening, url: listening.url as string, lines, ended };
+}
+
+function environment({ env }: RunOptions): NodeJS.ProcessEnv {
+  return { PATH: process.env.PATH, ...env };
+}
