@@ -1,0 +1,90 @@
+/** The README's commands, run as they stand there, against a stand-in gateway. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { startGateway } from '../../src/demo/gateway.ts';
+import { MAIN, serve } from '../helpers/process.ts';
+import { GATEWAY_SECRET } from '../helpers/stack.ts';
+
+const README = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+
+/** The shell blocks of a section, in their order. */
+function blocks(heading: string): string[] {
+  const section = README.split(/^## /m).find((text) => text.startsWith(heading)) ?? '';
+  return [...section.matchAll(/^```sh\n(.*?)^```$/gms)].map((match) => match[1] as string);
+}
+
+async function shell(script: string, cwd: string, env: Record<string, string>): Promise<[number, string]> {
+  const child = spawn('sh', ['-euc', script], { cwd, env: { PATH: process.env.PATH, ...env } });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (part: string) => (text += part));
+  const [code] = (await once(child, 'close')) as [number];
+  return [code, text];
+}
+
+void t.test('"Use it", from init to the streamed reply', async (t) => {
+  const gateway = await startGateway({ release: '2026.3.28', auth: { mode: 'token', token: GATEWAY_SECRET } });
+  t.teardown(() => gateway.close());
+  const home = t.testdir({
+    '.openclaw': {
+      'openclaw.json': `{ gateway: { port: ${gateway.port}, auth: { mode: 'token', token: '${GATEWAY_SECRET}' } } }`,
+    },
+  });
+  const [setUp = '', request = '', sdk = ''] = blocks('Use it');
+  const commands = setUp
+    .replace('npm ci && npm run build\n', '')
+    .replace('npx auth-shim serve\n', '')
+    .replaceAll('npx auth-shim', `"${process.execPath}" "${MAIN}"`);
+  t.notMatch(commands, /npx|npm/);
+  t.equal(commands.split('\n').filter((line) => line.includes(MAIN)).length, 3, 'init, token new and check');
+
+  const [code, text] = await shell(commands, home, { HOME: home });
+  t.equal(code, 0, text);
+  t.match(text, /shim\.config\.yaml: ok, 1 caller/);
+  const file = join(home, '.openclaw/shim.config.yaml');
+  const yaml = await readFile(file, 'utf8');
+  t.notMatch(yaml, GATEWAY_SECRET, 'the secret is named, never copied');
+  t.match(yaml, 'port: 18780');
+  await writeFile(file, yaml.replace('port: 18780', 'port: 0').replace('port: 18781', 'port: 0'));
+
+  const shim = await serve(t, [], { cwd: home, env: { HOME: home, AUTH_SHIM_CONFIG: file } });
+  const here = (script: string): string => script.replaceAll('http://127.0.0.1:18780', shim.url);
+  t.match(request, 'http://127.0.0.1:18780');
+  const [curl, reply] = await shell(here(request).replace('curl -N', 'curl -sN'), home, {});
+  t.equal(curl, 0);
+  t.match(reply, /^data: [^]*data: \[DONE\]\n\n$/);
+
+  const [, variables] = await shell(`${here(sdk)}\necho "$OPENAI_BASE_URL $OPENAI_API_KEY"`, home, {});
+  t.match(variables, new RegExp(`^${shim.url}/v1 shim_[0-9A-Za-z]{49}\n$`));
+});
+
+void t.test('"Try it" and "Developing" name scripts that exist', async (t) => {
+  const { scripts } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    scripts: Record<string, string>;
+  };
+  const named = [...README.matchAll(/npm run ([a-z:]+)/g)].map((match) => match[1] as string);
+  t.ok(named.length >= 6);
+  for (const name of named) t.ok(scripts[name], name);
+  t.match(blocks('Try it'), ['npm ci && npm run demo\n']);
+  t.match(blocks('Developing'), ['npm ci && npm test\n']);
+});
+
+void t.test('every key of the configuration reference is one, and every code of the error table', async (t) => {
+  const { configJsonSchema } = await import('../../src/config/json-schema.ts');
+  const { ERRORS } = await import('../../src/errors.ts');
+  const schema = JSON.stringify(configJsonSchema());
+  const section = (heading: string): string => README.split(/^## /m).find((text) => text.startsWith(heading)) ?? '';
+  const keys = [...section('Configuration').matchAll(/^\| (`[^|]*) \|/gm)].flatMap((row) =>
+    [...(row[1] as string).matchAll(/`([^`]+)`/g)].map((match) =>
+      (match[1] as string).split('.').at(-1)?.replace('[]', ''),
+    ),
+  );
+  t.ok(keys.length > 25);
+  for (const key of keys) t.ok(schema.includes(`"${key}":`), key);
+  const codes = [...section('Errors').matchAll(/`([a-z_]+)`/g)].map((match) => match[1] as string);
+  const words = new Set(['allowHeaders', 'routes', 'error', 'message', 'type', 'code', 'param']);
+  for (const code of codes.filter((one) => one.includes('_') && !words.has(one))) t.ok(code in ERRORS, code);
+});
