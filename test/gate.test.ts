@@ -1,0 +1,300 @@
+import { BlockList } from 'node:net';
+import t from 'tap';
+import { createTokenTable } from '../src/callers/table.ts';
+import { hashToken } from '../src/callers/token.ts';
+import type { ErrorCode } from '../src/errors.ts';
+import { createGate, type Decision, type Forward } from '../src/gate.ts';
+import { createPresenter } from '../src/gateway/present.ts';
+import { createAuthorize } from '../src/policy/authorize.ts';
+import type { Caller, RawToken, RequestFacts, Scope } from '../src/types.ts';
+import { testConfig, type ConfigParts } from './helpers/config.ts';
+
+const NOW = Date.UTC(2026, 5, 1);
+const READER = 'reader-token-0123456789-abcdef' as RawToken;
+const WRITER = 'writer-token-0123456789-abcdef' as RawToken;
+
+function caller(name: string, token: RawToken, scopes: readonly Scope[], more: Partial<Caller> = {}): Caller {
+  const hash = hashToken(token);
+  const tokens = [{ hash, id: hash.slice(0, 12) }];
+  return { name, tokens, scopes, allowHeaders: [], onForbiddenHeader: 'refuse', ...more };
+}
+
+const callers = [
+  caller('reader', READER, ['operator.read']),
+  caller('writer', WRITER, ['operator.write'], { sessionPrefix: 'w-' }),
+];
+
+function decide(facts: Partial<RequestFacts>, parts: ConfigParts = {}): Decision {
+  const listen = { origins: new Set(['https://app.example']), ...parts.listen };
+  const config = testConfig({ callers, bodyLimit: 1000, ...parts, listen });
+  const gate = createGate({
+    config,
+    authenticate: createTokenTable(config.callers),
+    authorize: createAuthorize(config, () => 'RANDOM'),
+    presenter: createPresenter(config.gateway.auth),
+    now: () => NOW,
+  });
+  return gate.decide({ method: 'POST', target: '/', httpVersion: '1.1', rawHeaders: [], peer: '127.0.0.1', ...facts });
+}
+
+function passes(facts: Partial<RequestFacts>, parts?: ConfigParts): Forward {
+  const decision = decide(facts, parts);
+  if (decision.kind !== 'forward') throw new Error(`not forwarded: ${JSON.stringify(decision)}`);
+  return decision;
+}
+
+const GOOD = ['Host', 'localhost', 'Authorization', `Bearer ${WRITER}`];
+const CHAT = '/v1/chat/completions';
+
+/** One fault a stage, in the order of the stages. What a later stage would say must not be heard. */
+interface Fault {
+  readonly says: string;
+  readonly target?: string;
+  readonly httpVersion?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const FAULTS: readonly Fault[] = [
+  { says: '400 HTTP/1.1 is required (nginx: proxy_http_version 1.1)', httpVersion: '1.0' },
+  { says: '400 the Connection header names host', headers: { Connection: 'host' } },
+  { says: '400 the only transfer coding is chunked', headers: { 'Transfer-Encoding': 'gzip, chunked' } },
+  { says: '417', headers: { Expect: 'x' } },
+  { says: '400 the path has a dot segment', target: '/..' },
+  { says: '400 the X-Forwarded-For of a trusted proxy is malformed', headers: { 'X-Forwarded-For': 'x' } },
+  { says: '421', headers: { Host: 'evil.example' } },
+  { says: '403 origin', headers: { Origin: 'https://evil.example' } },
+  { says: '401', headers: { Authorization: 'Bearer x' } },
+  { says: '404', target: '/nowhere' },
+  { says: '403 scope', headers: { Authorization: `Bearer ${READER}` } },
+  { says: '403 session', headers: { 'x-openclaw-session-key': 'other' } },
+  { says: '400 header', headers: { 'x-openclaw-model': 'm' } },
+  { says: '413', headers: { 'Content-Length': '1001' } },
+];
+
+const SAYINGS: Partial<Record<ErrorCode, string>> = {
+  expectation_failed: '417',
+  host_not_allowed: '421',
+  origin_not_allowed: '403 origin',
+  invalid_token: '401',
+  route_not_exposed: '404',
+  insufficient_scope: '403 scope',
+  session_not_allowed: '403 session',
+  header_not_allowed: '400 header',
+  body_too_large: '413',
+};
+
+function saying(decision: Decision): string {
+  if (decision.kind !== 'refuse') return decision.kind;
+  return SAYINGS[decision.code] ?? `400 ${decision.reason}`;
+}
+
+const TRUSTED = new BlockList();
+TRUSTED.addAddress('127.0.0.1', 'ipv4');
+
+function withFaults(...faults: readonly Fault[]): string {
+  const facts = { target: CHAT, httpVersion: '1.1' };
+  const headers: Record<string, string> = { Host: 'localhost', Authorization: `Bearer ${WRITER}` };
+  // The first fault counts where two want the same part of the request.
+  for (const { target, httpVersion, headers: more } of faults.toReversed()) {
+    Object.assign(facts, target === undefined ? {} : { target }, httpVersion === undefined ? {} : { httpVersion });
+    Object.assign(headers, more);
+  }
+  return saying(
+    decide({ ...facts, rawHeaders: Object.entries(headers).flat() }, { listen: { trustedProxies: TRUSTED } }),
+  );
+}
+
+void t.test('each stage is heard by itself', async (t) => {
+  for (const fault of FAULTS) t.equal(withFaults(fault), fault.says);
+  t.equal(withFaults(), 'forward');
+});
+
+void t.test('an earlier stage is heard before every later one', async (t) => {
+  for (const [index, first] of FAULTS.entries()) {
+    for (const later of FAULTS.slice(index + 1)) t.equal(withFaults(first, later), first.says, `before ${later.says}`);
+    t.equal(withFaults(...FAULTS.slice(index)), first.says, 'before all of them');
+  }
+});
+
+void t.test('without a valid credential every route answers alike', async (t) => {
+  const targets = [CHAT, '/nowhere', '/health', '/v1/models', '/tools/invoke', '/'];
+  for (const target of targets) {
+    for (const method of ['GET', 'POST', 'TRACE', 'PROPFIND']) {
+      const { about: _, ...refusal } = decide({ method, target, rawHeaders: ['Host', 'localhost'] });
+      t.strictSame(refusal, { kind: 'refuse', code: 'missing_token' }, `${method} ${target}`);
+    }
+  }
+  t.match(decide({ method: 'CONNECT', target: 'evil.example:443', rawHeaders: ['Host', 'localhost'] }), {
+    code: 'missing_token',
+  });
+  t.match(decide({ method: 'CONNECT', target: 'evil.example:443', rawHeaders: GOOD }), { code: 'method_not_allowed' });
+});
+
+void t.test('what becomes known on the way', async (t) => {
+  const id = hashToken(READER).slice(0, 12);
+  const rawHeaders = ['Host', 'localhost', 'Origin', 'https://app.example', 'Authorization', `Bearer ${READER}`];
+  t.match(decide({ target: CHAT, rawHeaders }).about, {
+    peer: '127.0.0.1',
+    origin: 'https://app.example',
+    caller: 'reader',
+    tokenId: id,
+    route: { template: CHAT },
+  });
+  const { about } = decide({ target: CHAT, rawHeaders: ['Host', 'localhost', 'Origin', 'https://evil.example'] });
+  t.strictSame(about, { peer: '127.0.0.1' }, 'an origin that is not listed gets no CORS headers');
+});
+
+void t.test('origins', async (t) => {
+  const preflight = ['Access-Control-Request-Method', 'POST', 'Host', 'localhost', 'Origin'];
+  t.match(decide({ method: 'OPTIONS', target: '/nowhere', rawHeaders: [...preflight, 'https://app.example'] }), {
+    kind: 'preflight',
+    about: { origin: 'https://app.example' },
+  });
+  const origins = [
+    'null',
+    '',
+    '*',
+    'https://app.example:443',
+    'https://app.example/',
+    'HTTPS://app.example',
+    'http://app.example',
+  ];
+  for (const origin of [...origins, 'https://app.example.evil', 'https://app.example, https://app.example']) {
+    t.match(decide({ method: 'OPTIONS', rawHeaders: [...preflight, origin] }), { code: 'origin_not_allowed' }, origin);
+    t.match(decide({ target: CHAT, rawHeaders: [...GOOD, 'Origin', origin] }), { code: 'origin_not_allowed' }, origin);
+  }
+  t.match(decide({ method: 'OPTIONS', rawHeaders: [...preflight.slice(2), 'https://app.example'] }), {
+    code: 'missing_token',
+  });
+  t.match(decide({ method: 'POST', rawHeaders: [...preflight, 'https://app.example'] }), { code: 'missing_token' });
+  t.match(
+    decide({ method: 'OPTIONS', rawHeaders: preflight.slice(0, 4) }),
+    { code: 'missing_token' },
+    'no Origin, no preflight',
+  );
+});
+
+void t.test('health', async (t) => {
+  const open = { listen: { health: true } };
+  const rawHeaders = ['Host', 'localhost', 'x-openclaw-scopes', 'operator.admin', 'User-Agent', 'kube-probe/1.0'];
+  for (const method of ['GET', 'HEAD']) {
+    for (const target of ['/health', '/healthz']) {
+      t.match(passes({ method, target, rawHeaders }, open), {
+        headers: ['x-openclaw-scopes', ''],
+        hasBody: false,
+        scopes: [],
+      });
+    }
+  }
+  const closed: readonly (readonly [method: string, target: string, code: string])[] = [
+    ['POST', '/health', 'missing_token'],
+    ['GET', '/health?x', 'missing_token'],
+    ['GET', '/health/', 'missing_token'],
+    ['GET', '/healthz/x', 'missing_token'],
+    ['GET', '/Health', 'missing_token'],
+    ['GET', '/ready', 'missing_token'],
+    ['GET', '/healthz/../v1/models', 'bad_request'],
+    ['GET', '/health%7a', 'missing_token'],
+  ];
+  for (const [method, target, code] of closed)
+    t.match(decide({ method, target, rawHeaders }, open), { code }, `${method} ${target}`);
+  t.match(decide({ method: 'GET', target: '/health', rawHeaders: ['Host', 'evil'] }, open), {
+    code: 'host_not_allowed',
+  });
+  t.match(decide({ method: 'GET', target: '/health', rawHeaders: [...rawHeaders, 'Origin', 'null'] }, open), {
+    code: 'origin_not_allowed',
+  });
+  t.match(decide({ method: 'GET', target: '/health', rawHeaders }), { code: 'missing_token' }, 'closed by default');
+  t.match(decide({ method: 'GET', target: '/health', rawHeaders: GOOD }), { code: 'route_not_exposed' });
+});
+
+void t.test('what is forwarded', async (t) => {
+  const rawHeaders = [
+    ...GOOD,
+    'Content-Type',
+    'application/json',
+    'Expect',
+    '100-continue',
+    'Connection',
+    'x-a',
+    'X-A',
+    'b',
+  ];
+  t.match(
+    passes({
+      target: CHAT,
+      rawHeaders: [...rawHeaders, 'Content-Length', '1000', 'x-openclaw-scopes', 'operator.admin'],
+    }),
+    {
+      headers: [
+        'Content-Type',
+        'application/json',
+        'x-openclaw-session-key',
+        'w-RANDOM',
+        'authorization',
+        'Bearer gateway-secret',
+        'x-openclaw-scopes',
+        'operator.write',
+      ],
+      hasBody: true,
+      contentLength: 1000,
+      bodyLimit: 1000,
+      expectContinue: true,
+      scopes: ['operator.write'],
+      tools: undefined,
+    },
+  );
+  t.equal(passes({ target: CHAT, rawHeaders }).expectContinue, false, 'nothing to wait for without a body');
+  t.match(passes({ target: CHAT, rawHeaders: [...GOOD, 'Transfer-Encoding', 'chunked'] }), {
+    contentLength: undefined,
+    hasBody: true,
+  });
+});
+
+void t.test('body limits', async (t) => {
+  const own = [{ method: 'POST', template: '/x', scope: 'operator.write', bodyLimit: 10 } as const];
+  const wide = [{ method: 'POST', template: '/x', scope: 'operator.write', bodyLimit: 5000 } as const];
+  t.equal(passes({ target: '/x', rawHeaders: GOOD }, { routes: own }).bodyLimit, 10);
+  t.equal(
+    passes({ target: '/x', rawHeaders: GOOD }, { routes: wide }).bodyLimit,
+    1000,
+    'a route cannot go beyond the limit of all',
+  );
+  t.match(decide({ target: '/x', rawHeaders: [...GOOD, 'Content-Length', '11'] }, { routes: own }), {
+    code: 'body_too_large',
+    message: 'The body may have at most 10 bytes.',
+  });
+});
+
+void t.test('whose address it is', async (t) => {
+  const auth = {
+    mode: 'trusted-proxy',
+    userHeader: 'x-user',
+    requiredHeaders: [],
+    clientAddress: '192.0.2.1',
+  } as const;
+  const rawHeaders = [...GOOD, 'X-Forwarded-For', '8.8.8.8, 9.9.9.9'];
+  const forwardedFor = (peer: string | undefined, trustedProxies?: BlockList): string | undefined => {
+    const { headers } = passes({ target: CHAT, peer, rawHeaders }, { auth, listen: { trustedProxies } });
+    return headers[headers.indexOf('x-forwarded-for') + 1];
+  };
+  t.equal(forwardedFor('203.0.113.9'), '203.0.113.9');
+  t.equal(forwardedFor('127.0.0.1'), '192.0.2.1');
+  t.equal(forwardedFor(undefined), '192.0.2.1');
+  t.equal(forwardedFor('127.0.0.1', TRUSTED), '9.9.9.9');
+});
+
+void t.test('a fault of a part is not a "no"', async (t) => {
+  const config = testConfig({ callers });
+  const gate = createGate({
+    config,
+    authenticate: () => {
+      throw new Error('cannot tell');
+    },
+    authorize: createAuthorize(config, () => 'RANDOM'),
+    presenter: createPresenter(config.gateway.auth),
+    now: () => NOW,
+  });
+  const facts = { method: 'POST', target: CHAT, httpVersion: '1.1', rawHeaders: GOOD, peer: undefined };
+  t.throws(() => gate.decide(facts), { message: 'cannot tell' });
+});
