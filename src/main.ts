@@ -11,7 +11,7 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 const world: World = {
   env: process.env,
   cwd: process.cwd(),
-  home: homedir(),
+  home: homeOrRoot(),
   now: Date.now,
   stdin: async () => {
     let text = '';
@@ -32,6 +32,15 @@ const world: World = {
       process.on('SIGINT', on).on('SIGTERM', on);
     }),
 };
+
+/** Containers run as users without an entry in the user table and without HOME. */
+function homeOrRoot(): string {
+  try {
+    return homedir();
+  } catch {
+    return '/';
+  }
+}
 
 if (supportedNode(process.versions.node)) {
   const { runCommandLine } = await import('./commands/line.ts');
