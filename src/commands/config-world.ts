@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { ConfigError } from '../config/config.ts';
 import { loadConfig, type LoadedConfig } from '../config/load.ts';
-import { disk, type ConfigWorld } from '../config/world.ts';
+import { disk, resolveName, type ConfigWorld } from '../config/world.ts';
 import type { World } from './world.ts';
 
 /**
@@ -13,6 +13,7 @@ export function configWorld(world: World): ConfigWorld {
   return {
     readFile: (path) => disk.readFile(resolve(world.cwd, path)),
     fileMode: (path) => disk.fileMode(resolve(world.cwd, path)),
+    resolve: resolveName,
     env: world.env,
     home: world.home,
     now: world.now(),

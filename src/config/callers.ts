@@ -143,13 +143,24 @@ function refuseNestedPrefixes(raw: readonly (RawCaller | undefined)[], report: R
     const prefix = inner?.sessionPrefix;
     if (prefix === undefined) continue;
     for (const [other, outer] of raw.entries()) {
-      if (outer?.sessionPrefix === undefined || other === index || !prefix.startsWith(outer.sessionPrefix)) continue;
-      // Two equal prefixes are one fault, told at the later.
-      if (prefix === outer.sessionPrefix && other > index) continue;
+      if (outer?.sessionPrefix === undefined || other === index || !reaches(outer.sessionPrefix, prefix)) continue;
+      // Two prefixes for the same sessions are one fault, told at the later.
+      if (other > index && reaches(prefix, outer.sessionPrefix)) continue;
       report.error(
         ['callers', index, 'sessionPrefix'],
         `"${inner?.name ?? ''}" begins with the prefix of "${outer.name ?? ''}", who could use its sessions`,
       );
     }
   }
+}
+
+/**
+ * Whether a session of one prefix can be a session of the other. The gateway keeps a key without an agent under its
+ * default agent: `web:1` is `agent:main:web:1`, where `main` may have any name.
+ */
+function reaches(outer: string, inner: string): boolean {
+  if (inner.startsWith(outer)) return true;
+  const withoutAgent = (prefix: string): string => prefix.replace(/^agent:[^:]*:/, '');
+  const oneNamesAgent = (outer === withoutAgent(outer)) !== (inner === withoutAgent(inner));
+  return oneNamesAgent && withoutAgent(inner).startsWith(withoutAgent(outer));
 }

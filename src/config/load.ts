@@ -1,5 +1,7 @@
 /** `shim.config.yaml`, from the file to the running configuration. */
 import type { Caller } from '../types.ts';
+import { isIP } from 'node:net';
+import { isLoopback } from './address.ts';
 import { ConfigError, type Config, type ConfigIssue } from './config.ts';
 import { buildCallers } from './callers.ts';
 import { readDocument, type ConfigDocument } from './document.ts';
@@ -105,7 +107,7 @@ async function buildConfig(
 ): Promise<Config | undefined> {
   const { file, world, report } = source;
   const listen = buildListen(raw.listen ?? {}, file, world, report);
-  const origin = buildOrigin(raw, report);
+  const origin = await buildOrigin(raw, source);
   const auth = await buildGatewayAuth(raw.gateway?.auth ?? {}, source);
   const admin = buildAdmin(raw.admin, report);
   const config = {
@@ -133,13 +135,25 @@ async function buildConfig(
   return origin === undefined || auth === undefined ? undefined : { ...config, gateway: { origin, auth } };
 }
 
-function buildOrigin(raw: Sound<RawConfig>, report: Report): string | undefined {
+/** A name is looked up here for a word at start; what it resolves to later is checked at every connect. */
+async function buildOrigin(raw: Sound<RawConfig>, { world, report }: Source): Promise<string | undefined> {
   const url = raw.gateway?.url;
   if (url === undefined) return undefined;
   const parsed = parseGatewayUrl(url);
-  if ('origin' in parsed) return parsed.origin;
-  report.error(['gateway', 'url'], parsed.fault);
-  return undefined;
+  if ('fault' in parsed) {
+    report.error(['gateway', 'url'], parsed.fault);
+    return undefined;
+  }
+  const host = bare(new URL(parsed.origin));
+  const addresses = isIP(host) === 0 ? ((await world.resolve?.(host)) ?? []) : [];
+  const beyond = addresses.find((address) => !isLoopback(address));
+  if (beyond !== undefined) {
+    report.error(
+      ['gateway', 'url'],
+      `${host} resolves to ${beyond}, which is beyond loopback: the gateway's secret would cross the network in the clear`,
+    );
+  }
+  return parsed.origin;
 }
 
 /** Two of the three on one port: the second cannot listen, or the shim would call itself. */

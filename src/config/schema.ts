@@ -7,6 +7,9 @@ import { CALLER_HEADERS, SCOPES } from '../types.ts';
 import { didYouMean } from './suggest.ts';
 import { DURATION, SIZE } from './units.ts';
 
+// Validators are not compiled at start: a configuration is checked once, and no code is made from text.
+z.config({ jitless: true });
+
 const choice = <const T extends readonly string[]>(what: string, values: T, later: readonly unknown[] = []) =>
   z.enum(values, {
     error: ({ input }) =>

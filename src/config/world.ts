@@ -1,4 +1,5 @@
 /** What a configuration reads beside itself: files, variables, the clock. Handed in, so that tests have their own. */
+import { lookup } from 'node:dns/promises';
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 
@@ -7,11 +8,25 @@ export interface ConfigWorld {
   readonly readFile: (path: string) => string;
   /** Permission bits of a file; where it is not given, nobody is warned of open files. */
   readonly fileMode?: (path: string) => number;
+  /** Addresses of a name; empty where it does not resolve. Where it is not given, names are not looked up. */
+  readonly resolve?: (name: string) => Promise<readonly string[]>;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What `~/` stands for. */
   readonly home: string;
   /** Milliseconds since the epoch. */
   readonly now: number;
+}
+
+/**
+ * @param name a host name
+ * @returns its addresses as this machine resolves them; none where it cannot
+ */
+export async function resolveName(name: string): Promise<readonly string[]> {
+  try {
+    return (await lookup(name, { all: true })).map(({ address }) => address);
+  } catch {
+    return [];
+  }
 }
 
 /** The file system of this machine. */

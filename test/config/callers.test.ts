@@ -208,6 +208,16 @@ const REFUSED: readonly { name: string; text: string; says: RegExp }[] = [
     text: textOf({ callers: '[{ name: a, sessionPrefix: "p:q:" }, { name: b, sessionPrefix: "p:" }]' }),
     says: /callers\[0\].sessionPrefix: "a" begins with the prefix of "b"/,
   },
+  {
+    name: 'the same sessions, once with the agent that may be the default',
+    text: textOf({ callers: '[{ name: a, sessionPrefix: "p:" }, { name: b, sessionPrefix: "agent:main:p:" }]' }),
+    says: /callers\[1\].sessionPrefix: "b" begins with the prefix of "a"/,
+  },
+  {
+    name: 'a prefix inside another that names the agent',
+    text: textOf({ callers: '[{ name: a, sessionPrefix: "p:q:" }, { name: b, sessionPrefix: "agent:main:p:" }]' }),
+    says: /callers\[0\].sessionPrefix: "a" begins with the prefix of "b"/,
+  },
 ];
 
 void t.test('refused', async (t) => {
@@ -227,6 +237,8 @@ void t.test('a prefix that names an agent needs no pin', async (t) => {
     await faultsOf(textOf({ callers: '[{ name: a, sessionPrefix: "p:" }, { name: b, sessionPrefix: "p-" }]' })),
     [],
   );
+  const agents = '[{ name: a, sessionPrefix: "agent:a:p:" }, { name: b, sessionPrefix: "agent:b:p:" }]';
+  t.same(await faultsOf(textOf({ callers: agents })), [], 'the same prefix under two agents');
 });
 
 void t.test('warnings', async (t) => {

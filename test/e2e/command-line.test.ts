@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { loadConfig } from '../../src/config/load.ts';
 import { startGateway } from '../../src/demo/gateway.ts';
 import type { World } from '../../src/commands/world.ts';
 import { runCommandLine } from '../../src/commands/line.ts';
@@ -93,6 +94,23 @@ void t.test('a configuration that cannot run is exit 78, with every fault and it
   t.match(stderr, /gateway\.url: /);
   t.match(stderr, /gateway\.auth\.secret\.env: the variable SECRET is not set/);
   t.match(stderr, /lisen: unknown key \(did you mean "listen"\?\)/);
+});
+
+void t.test('a name that resolves beyond loopback is refused at start', async (t) => {
+  const file = join(t.testdir({}), 'shim.config.yaml');
+  const yaml =
+    'gateway: { url: "http://gateway.example:18789", auth: { mode: token, secret: { env: SECRET } } }\ncallers: []\n';
+  const world = { readFile: () => yaml, env, home: '/', now: Date.now() };
+  for (const addresses of [['192.0.2.7'], ['127.0.0.1', '192.0.2.7'], ['::1', 'fd00::7']]) {
+    await t.rejects(loadConfig(file, { ...world, resolve: async () => addresses }), {
+      name: 'ConfigError',
+      message: `${file}:1:17 gateway.url: gateway.example resolves to ${addresses.at(-1)}, which is beyond loopback: the gateway's secret would cross the network in the clear`,
+    });
+  }
+  for (const addresses of [['127.0.0.1', '::1'], []]) {
+    const { config } = await loadConfig(file, { ...world, resolve: async () => addresses });
+    t.equal(config.gateway.origin, 'http://gateway.example:18789');
+  }
 });
 
 void t.test('an address that is taken is exit 1', async (t) => {

@@ -83,7 +83,7 @@ void t.test('every key of the configuration reference is one, and every code of 
     ),
   );
   t.ok(keys.length > 25);
-  for (const key of keys) t.ok(schema.includes(`"${key}":`), key);
+  for (const key of keys) t.ok(schema.includes(`"${key}":`), String(key));
   const codes = [...section('Errors').matchAll(/`([a-z_]+)`/g)].map((match) => match[1] as string);
   const words = new Set(['allowHeaders', 'routes', 'error', 'message', 'type', 'code', 'param']);
   for (const code of codes.filter((one) => one.includes('_') && !words.has(one))) t.ok(code in ERRORS, code);
