@@ -2,27 +2,41 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 
+/** What happens to a body on its way. */
+export interface BodyWatch {
+  /** Most bytes. */
+  readonly limit: number;
+  /** Is told the size of each chunk. */
+  readonly count: (bytes: number) => void;
+  /** Is called once, with the first chunk that passes the limit; nothing is read after that. */
+  readonly tooLarge: () => void;
+}
+
 /**
  * Reads a body whole.
  *
  * @param req the request; reading begins at once
- * @param limit most bytes
- * @param done gets the bytes, or `undefined` when there are more than the limit; it is not called when the caller
- *   goes away first
+ * @param watch limit and count
+ * @param done gets the bytes; it is not called when the caller goes away first
  */
-export function collectBody(req: IncomingMessage, limit: number, done: (body: Buffer | undefined) => void): void {
+export function collectBody(req: IncomingMessage, watch: BodyWatch, done: (body: Buffer) => void): void {
   const chunks: Buffer[] = [];
   let size = 0;
   const onData = (chunk: Buffer): void => {
     chunks.push(chunk);
     size += chunk.length;
-    if (size > limit) finish(undefined);
+    watch.count(chunk.length);
+    if (size <= watch.limit) return;
+    detach();
+    watch.tooLarge();
   };
-  const onEnd = (): void => finish(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, size));
-  const finish = (body: Buffer | undefined): void => {
+  const onEnd = (): void => {
+    detach();
+    done(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size));
+  };
+  const detach = (): void => {
     req.off('data', onData);
     req.off('end', onEnd);
-    done(body);
   };
   req.on('data', onData);
   req.on('end', onEnd);
@@ -34,35 +48,28 @@ export function collectBody(req: IncomingMessage, limit: number, done: (body: Bu
  */
 export class PassingBody extends Readable {
   readonly #req: IncomingMessage;
-  readonly #limit: number;
-  readonly #tooLarge: () => void;
+  readonly #watch: BodyWatch;
   #size = 0;
 
   /**
    * @param req the request
-   * @param limit most bytes; what would pass it is not passed on
-   * @param tooLarge is called once when it is passed
+   * @param watch limit and count; what would pass the limit is not passed on
    */
-  constructor(req: IncomingMessage, limit: number, tooLarge: () => void) {
+  constructor(req: IncomingMessage, watch: BodyWatch) {
     super();
     this.#req = req;
-    this.#limit = limit;
-    this.#tooLarge = tooLarge;
+    this.#watch = watch;
     req.on('data', this.#onData);
     req.on('end', this.#onEnd);
     req.pause();
   }
 
-  /** Bytes that came so far. */
-  get size(): number {
-    return this.#size;
-  }
-
   readonly #onData = (chunk: Buffer): void => {
     this.#size += chunk.length;
-    if (this.#size > this.#limit) {
+    this.#watch.count(chunk.length);
+    if (this.#size > this.#watch.limit) {
       this.#detach();
-      this.#tooLarge();
+      this.#watch.tooLarge();
     } else if (!this.push(chunk)) {
       this.#req.pause();
     }

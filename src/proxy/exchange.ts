@@ -1,18 +1,15 @@
 /** One request and its answer, as the caller's side and the log see it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Duplex } from 'node:stream';
 import { ERRORS, refuse, type ErrorCode, type Refusal } from '../errors.ts';
 import type { About } from '../gate.ts';
 import type { EndReason, Logger, RequestRecord } from '../observe/log.ts';
-import { writeRefusal } from './refuse.ts';
+import { LINGER_MS, writeRawRefusal, writeRefusal } from './refuse.ts';
 
 /** What exchanges share. */
 export interface ExchangeContext {
   readonly logger: Logger;
-  /** Most bytes of a refused body that are read away. */
+  /** Most bytes that are read away of a body that nobody wants. */
   readonly drainLimit: number;
-  /** Connections that a refusal closes: what was pipelined behind it is not read. */
-  readonly closing: WeakSet<Duplex>;
 }
 
 /** Keeps what the log line needs; writes the line when the response is over, however it ended. */
@@ -27,6 +24,9 @@ export class Exchange {
   bytesIn = 0;
   /** Bytes of the gateway's response body. */
   bytesOut = 0;
+  #awaitsContinue: boolean;
+  /** Ends an answer that waits for the rest of its request. */
+  #stopWaiting: (() => void) | undefined;
   #ttfb: number | undefined;
   #code: ErrorCode | undefined;
   #reason: string | undefined;
@@ -37,7 +37,28 @@ export class Exchange {
     this.req = req;
     this.res = res;
     this.#context = context;
+    this.#awaitsContinue = req.headers.expect !== undefined;
     res.once('close', () => this.#log());
+  }
+
+  /** Whether some of the request's body was not read yet, so that its connection cannot be used again. */
+  get unread(): boolean {
+    const { req } = this;
+    // `complete` of a request without a body is set only after it was handed out.
+    if (req.headers['content-length'] === undefined && req.headers['transfer-encoding'] === undefined) return false;
+    return Number(req.headers['content-length']) !== 0 && (!req.complete || req.readableLength > 0);
+  }
+
+  /** Whether a silent connection waits for the gateway, not for its caller to send or to read. */
+  get waitsForGateway(): boolean {
+    const { req } = this;
+    return (req.complete || req.readableLength > 0) && req.socket.writableLength === 0;
+  }
+
+  /** Asks the caller for the body that it announced with `Expect`. */
+  continue(): void {
+    this.#awaitsContinue = false;
+    this.res.writeContinue();
   }
 
   /** The first byte of the answer goes out. */
@@ -51,15 +72,62 @@ export class Exchange {
     this.#reason ??= detail;
   }
 
-  /** Answers with a refusal; nothing of an answer was sent yet. */
-  refuse(refusal: Refusal): void {
+  /**
+   * Ends an answer that is whole. The rest of a request that is still coming is read away for a while first: a close
+   * with unread bytes resets the connection, and the answer may be lost with it (RFC 9112 section 9.6).
+   */
+  finish(): void {
     const { req, res } = this;
+    if (!this.unread || this.#awaitsContinue) {
+      res.end();
+      return;
+    }
+    let left = this.#context.drainLimit;
+    const end = (): void => {
+      clearTimeout(timer);
+      res.end();
+    };
+    const timer = setTimeout(end, LINGER_MS);
+    this.#stopWaiting = end;
+    req.on('data', (chunk: Buffer) => {
+      left -= chunk.length;
+      if (left < 0) end();
+    });
+    req.once('end', end);
+    res.once('close', () => clearTimeout(timer));
+    req.resume();
+  }
+
+  /** Answers with a refusal, unless an answer has begun. */
+  refuse(refusal: Refusal): void {
+    const { res } = this;
     if (res.headersSent || res.destroyed) return;
+    this.#refused(refusal);
+    writeRefusal(res, refusal, { id: this.id, origin: this.about.origin, close: this.unread });
+    this.finish();
+  }
+
+  /**
+   * The rest of the request is no HTTP: nothing of its connection can be read or used any more.
+   *
+   * @param refusal what the caller is told, where no answer has begun; `undefined` where the caller is gone
+   */
+  breakOff(refusal: Refusal | undefined): void {
+    const { req, res } = this;
+    if (this.#stopWaiting) {
+      this.#stopWaiting();
+    } else if (refusal && !res.headersSent && req.socket.writable) {
+      this.#refused(refusal);
+      writeRawRefusal(req.socket, refusal, this.id);
+    } else {
+      res.destroy();
+    }
+  }
+
+  #refused(refusal: Refusal): void {
     this.#code = refusal.code;
     this.endBecause('refused', refusal.reason);
     this.begin();
-    const closes = writeRefusal(req, res, refusal, this.id, this.about.origin, this.#context.drainLimit);
-    if (closes) this.#context.closing.add(req.socket);
   }
 
   /** An error that nobody expected: 500 with the request id for the caller, the stack for the log. */
@@ -73,27 +141,27 @@ export class Exchange {
   #log(): void {
     const { about, res, req } = this;
     const ms = performance.now() - this.#started;
-    const complete = res.writableFinished;
-    const end = this.#end ?? (complete ? 'done' : 'caller_gone');
+    const code = this.#code;
+    const path = about.route === undefined && about.caller !== undefined ? pathOf(req.url ?? '') : undefined;
     const record: RequestRecord = {
       id: this.id,
       caller: about.caller,
       token: about.tokenId,
       method: req.method ?? '',
       route: about.route?.template,
-      ...(about.route === undefined && about.caller !== undefined ? { path: pathOf(req.url ?? '') } : {}),
+      ...(path === undefined ? {} : { path }),
       peer: about.peer,
-      status: res.headersSent ? res.statusCode : 0,
-      ...(this.#code === undefined ? {} : { code: this.#code }),
+      status: code ? ERRORS[code].status : res.headersSent ? res.statusCode : 0,
+      ...(code === undefined ? {} : { code }),
       ...(this.#reason === undefined ? {} : { reason: this.#reason }),
       ...(about.dropped && about.dropped.length > 0 ? { dropped: about.dropped } : {}),
       ttfb: round(this.#ttfb ?? ms),
       ms: round(ms),
       in: this.bytesIn,
       out: this.bytesOut,
-      end,
+      end: this.#end ?? (res.writableFinished ? 'done' : 'caller_gone'),
     };
-    const serious = this.#code !== undefined && ERRORS[this.#code].status >= 500;
+    const serious = code !== undefined && ERRORS[code].status >= 500;
     this.#context.logger[serious ? 'warn' : 'info'](record, 'request');
   }
 }

@@ -5,6 +5,7 @@ import type { Forward } from '../gate.ts';
 import { blameShim, mayBlameShim } from '../gateway/blame.ts';
 import { buildResponseHeaders } from '../headers/response.ts';
 import type { EndReason } from '../observe/log.ts';
+import type { PassingBody } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import { gatewayFault } from './fault.ts';
 import { corsHeaders } from './refuse.ts';
@@ -36,6 +37,7 @@ interface Withheld {
 export class Forwarding implements Dispatcher.DispatchHandler {
   readonly #exchange: Exchange;
   readonly #decision: Forward;
+  readonly #body: PassingBody | undefined;
   readonly #settings: ForwardSettings;
   #controller: Controller | undefined;
   #aborted: Error | undefined;
@@ -43,18 +45,16 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   #over = false;
   #boundary: EventBoundary | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #corked = false;
   #withheld: Withheld | undefined;
 
-  constructor(exchange: Exchange, decision: Forward, settings: ForwardSettings) {
+  constructor(exchange: Exchange, decision: Forward, body: PassingBody | undefined, settings: ForwardSettings) {
     this.#exchange = exchange;
     this.#decision = decision;
+    this.#body = body;
     this.#settings = settings;
-    const { req, res } = exchange;
+    const { res } = exchange;
     res.on('drain', () => this.#controller?.resume());
     res.once('close', () => this.#callerClosed());
-    // A pipelined response that waits for its turn is not told that its connection is gone.
-    if (res.socket === null) req.socket.once('close', () => res.destroy());
   }
 
   /**
@@ -67,12 +67,11 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   end(reason: EndReason, refusal: Refusal): void {
     if (this.#over) return;
     const { res } = this.#exchange;
-    this.#finish();
     this.#exchange.endBecause(reason, refusal.reason);
-    this.#abort(reason);
+    this.abandon(reason);
     if (!res.headersSent) {
       this.#exchange.refuse(refusal);
-    } else if (this.#boundary?.between && res.writableLength === 0) {
+    } else if (this.#boundary?.between) {
       const farewell = setTimeout(() => res.destroy(), FAREWELL_MS);
       res.write(errorEvent(errorBody(refusal)), () => {
         clearTimeout(farewell);
@@ -83,9 +82,17 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     }
   }
 
+  /** Ends the gateway's side; nothing of it reaches the caller any more. */
+  abandon(reason: EndReason): void {
+    this.#finish();
+    this.#abort(reason);
+  }
+
+  /** The body lets go of the request, whose rest may have to be read away. */
   #finish(): void {
     this.#over = true;
     clearTimeout(this.#timer);
+    this.#body?.destroy();
   }
 
   #abort(reason: EndReason): void {
@@ -112,11 +119,11 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   }
 
   #begin(status: number, raw: readonly string[]): void {
-    const { req, res, id } = this.#exchange;
+    const { req, res, id, unread } = this.#exchange;
     const head = buildResponseHeaders(raw, this.#settings.secretNames);
     head.headers.push('x-request-id', id, ...corsHeaders(this.#decision.about.origin));
     // What is left of the request body could not be told from the next request.
-    if (!req.complete) head.headers.push('connection', 'close');
+    if (unread) head.headers.push('connection', 'close');
     this.#exchange.begin();
     res.writeHead(status, head.headers);
     const { contentType, contentLength, contentEncoding } = head;
@@ -125,24 +132,10 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       this.#boundary = new EventBoundary();
       if (this.#settings.heartbeat > 0) this.#timer = setTimeout(() => this.#beat(), this.#settings.heartbeat);
     }
-    this.#cork();
-  }
-
-  /** What one read of the gateway's socket brought goes out in one write: in the same tick, without delay. */
-  #cork(): void {
-    if (this.#corked) return;
-    this.#corked = true;
-    this.#exchange.res.cork();
-    process.nextTick(() => this.#uncork());
-  }
-
-  #uncork(): void {
-    if (!this.#corked) return;
-    this.#corked = false;
-    const { res } = this.#exchange;
-    res.uncork();
-    // A head whose body does not come at once is not kept back.
-    if (!this.#over) res.flushHeaders();
+    // A head goes out with what comes of its body in the same read; where nothing does, it is not kept back.
+    queueMicrotask(() => {
+      if (!this.#over && this.#exchange.bytesOut === 0) res.flushHeaders();
+    });
   }
 
   #beat(): void {
@@ -158,7 +151,6 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   }
 
   #pass(controller: Controller, chunk: Buffer): void {
-    this.#cork();
     this.#exchange.bytesOut += chunk.length;
     this.#boundary?.push(chunk);
     this.#timer?.refresh();
@@ -191,9 +183,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       this.#release(withheld);
     }
     this.#finish();
-    // Node's end() writes the last chunk before what is corked.
-    this.#uncork();
-    this.#exchange.res.end();
+    this.#exchange.finish();
   }
 
   onResponseError(_controller: Controller, error: Error): void {

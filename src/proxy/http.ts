@@ -7,7 +7,7 @@ import type { GatewayPool } from '../gateway/pool.ts';
 import type { EndReason, Logger } from '../observe/log.ts';
 import { checkToolBody } from '../policy/tools.ts';
 import type { RequestFacts } from '../types.ts';
-import { collectBody, PassingBody } from './body.ts';
+import { collectBody, PassingBody, type BodyWatch } from './body.ts';
 import { Exchange } from './exchange.ts';
 import { Forwarding } from './forward.ts';
 import { answerPreflight, writeRawRefusal } from './refuse.ts';
@@ -23,7 +23,7 @@ export interface ProxyParts {
   readonly secretNames: ReadonlySet<string>;
   readonly heartbeat: number;
   readonly gatewayIdle: number;
-  /** Most bytes of a refused body that are read away. */
+  /** Most bytes that are read away of a body that nobody wants. */
   readonly drainLimit: number;
   readonly randomId: () => string;
 }
@@ -34,8 +34,18 @@ export interface HttpProxy {
   handle(req: IncomingMessage, res: ServerResponse): void;
   /** Takes a CONNECT, for which Node has a bare socket alone. */
   connect(req: IncomingMessage, socket: Duplex): void;
-  /** How many requests are at the gateway. */
-  readonly active: number;
+  /**
+   * Takes a connection whose bytes stopped being HTTP.
+   *
+   * @param refusal what its caller is told, `undefined` where nobody is left to tell
+   */
+  broken(socket: Duplex, refusal: Refusal | undefined): void;
+  /**
+   * Takes a connection on which nothing moved for the idle limit, and ends it where that is its caller's doing.
+   *
+   * @returns whether it goes on, waiting for the gateway
+   */
+  idle(socket: Duplex): boolean;
   /** Ends every request that is at the gateway, told where it can be. */
   endAll(reason: EndReason, refusal: Refusal): void;
 }
@@ -45,88 +55,147 @@ export interface HttpProxy {
  * @returns the proxy
  */
 export function createHttpProxy(parts: ProxyParts): HttpProxy {
-  const { gate, pool, logger, drainLimit, randomId } = parts;
-  const open = new Set<Forwarding>();
-  const closing = new WeakSet<Duplex>();
+  const { gate, pool, logger, randomId } = parts;
+  const open = new Map<Exchange, Forwarding>();
+  /** The exchange of each connection; at most one is open at a time. */
+  const latest = new WeakMap<Duplex, Exchange>();
 
-  return {
+  const proxy: HttpProxy = {
     handle(req, res) {
-      if (closing.has(req.socket)) {
-        res.destroy();
+      // Pipelined requests are taken one after another: none is looked at before the answers ahead of it are out,
+      // nor when one of these ended the connection.
+      if (res.socket === null) {
+        res.once('socket', () => proxy.handle(req, res));
         return;
       }
-      const exchange = new Exchange(randomId(), req, res, { logger, drainLimit, closing });
-      try {
+      if (!res.socket.writable) return;
+      const exchange = new Exchange(randomId(), req, res, parts);
+      latest.set(req.socket, exchange);
+      guard(exchange, () => {
         const decision = gate.decide(factsOf(req));
         exchange.about = decision.about;
         if (decision.kind === 'refuse') exchange.refuse(decision);
         else if (decision.kind === 'preflight') answerPreflight(res, exchange.id, decision.about.origin);
         else forward(exchange, decision);
+      });
+    },
+
+    connect(req, socket) {
+      if (openOn(socket)) {
+        socket.destroy();
+        return;
+      }
+      const id = randomId();
+      let refusal: Refusal;
+      let caller: string | undefined;
+      try {
+        const decision = gate.decide(factsOf(req));
+        caller = decision.about.caller;
+        refusal = decision.kind === 'refuse' ? decision : refuse('method_not_allowed', { allow: [] });
       } catch (error) {
-        exchange.fail(error);
+        logger.error({ id, err: error }, 'unexpected error');
+        refusal = refuse('internal_error');
+      }
+      refuseSocket(socket, refusal, { id, caller, method: 'CONNECT', peer: req.socket.remoteAddress });
+    },
+
+    broken(socket, refusal) {
+      const exchange = openOn(socket);
+      if (exchange?.req.complete) {
+        // The bytes belong to no request: the one before them gets its answer, and is the last.
+        exchange.res.shouldKeepAlive = false;
+        exchange.res.prependOnceListener('finish', () => destroySoon(socket));
+        socket.once('end', () => socket.destroy());
+        return;
+      }
+      if (exchange) {
+        open.get(exchange)?.abandon('caller_gone');
+        exchange.breakOff(refusal);
+      } else if (refusal && socket.writable) {
+        refuseSocket(socket, refusal, { id: randomId(), peer: (socket as IncomingMessage['socket']).remoteAddress });
+      } else {
+        socket.destroy();
       }
     },
-    connect(req, socket) {
-      const id = randomId();
-      const decision = gate.decide(factsOf(req));
-      const refusal = decision.kind === 'refuse' ? decision : refuse('method_not_allowed');
-      const { caller, peer } = decision.about;
-      writeRawRefusal(socket, refusal, id);
-      const { code, reason } = refusal;
-      logger.info({ id, caller, peer, method: 'CONNECT', status: ERRORS[code].status, code, reason }, 'request');
+
+    idle(socket) {
+      const exchange = openOn(socket);
+      if (exchange?.waitsForGateway) return true;
+      exchange?.endBecause('caller_idle');
+      socket.destroy();
+      return false;
     },
-    get active() {
-      return open.size;
-    },
+
     endAll(reason, refusal) {
-      for (const forwarding of open) forwarding.end(reason, refusal);
+      for (const forwarding of open.values()) forwarding.end(reason, refusal);
     },
   };
+  return proxy;
+
+  function openOn(socket: Duplex): Exchange | undefined {
+    const exchange = latest.get(socket);
+    return exchange?.res.closed ? undefined : exchange;
+  }
 
   function forward(exchange: Exchange, decision: Forward): void {
-    const { req, res } = exchange;
+    const { req } = exchange;
     const { contentLength, bodyLimit, tools } = decision;
-    if (decision.expectContinue) res.writeContinue();
+    if (decision.expectContinue) exchange.continue();
     if (!decision.hasBody) {
       send(exchange, decision, null);
-    } else if (tools || (contentLength !== undefined && contentLength <= WHOLE_BODY_BYTES)) {
-      collectBody(req, bodyLimit, (body) => {
-        exchange.bytesIn = body?.length ?? bodyLimit;
-        const refusal = body ? tools && checkToolBody(tools, body) : tooLarge(bodyLimit);
-        if (refusal) exchange.refuse(refusal);
-        else send(exchange, decision, body ?? null);
-      });
+      return;
+    }
+    const count = (bytes: number): void => void (exchange.bytesIn += bytes);
+    const tooLarge = refuse('body_too_large', { message: `The body may have at most ${bodyLimit} bytes.` });
+    if (tools || (contentLength !== undefined && contentLength <= WHOLE_BODY_BYTES)) {
+      const watch: BodyWatch = { limit: bodyLimit, count, tooLarge: () => exchange.refuse(tooLarge) };
+      collectBody(req, watch, (body) =>
+        guard(exchange, () => {
+          const refusal = tools && checkToolBody(tools, body);
+          if (refusal) exchange.refuse(refusal);
+          else send(exchange, decision, body);
+        }),
+      );
     } else {
-      const body = new PassingBody(req, bodyLimit, () => forwarding.end('body_too_large', tooLarge(bodyLimit)));
-      res.once('close', () => (exchange.bytesIn = body.size));
-      const forwarding = send(exchange, decision, body);
+      const watch: BodyWatch = { limit: bodyLimit, count, tooLarge: () => forwarding.end('body_too_large', tooLarge) };
+      const forwarding = send(exchange, decision, new PassingBody(req, watch));
     }
   }
 
   function send(exchange: Exchange, decision: Forward, body: Buffer | PassingBody | null): Forwarding {
-    const forwarding = new Forwarding(exchange, decision, parts);
-    open.add(forwarding);
-    exchange.res.once('close', () => open.delete(forwarding));
-    const headers = decision.headers;
-    if (body instanceof PassingBody && decision.contentLength !== undefined) {
-      headers.push('content-length', String(decision.contentLength));
-    }
+    const passing = body instanceof PassingBody ? body : undefined;
+    const forwarding = new Forwarding(exchange, decision, passing, parts);
+    open.set(exchange, forwarding);
+    exchange.res.once('close', () => open.delete(exchange));
+    const { headers, contentLength } = decision;
+    if (passing && contentLength !== undefined) headers.push('content-length', String(contentLength));
+    pool.dispatch(
+      {
+        path: exchange.req.url as string,
+        method: exchange.req.method as 'GET',
+        headers,
+        body,
+        headersTimeout: parts.gatewayIdle,
+        bodyTimeout: parts.gatewayIdle,
+      },
+      forwarding,
+    );
+    return forwarding;
+  }
+
+  /** An unexpected error ends one exchange, never the process. */
+  function guard(exchange: Exchange, work: () => void): void {
     try {
-      pool.dispatch(
-        {
-          path: exchange.req.url as string,
-          method: exchange.req.method as 'GET',
-          headers,
-          body,
-          headersTimeout: parts.gatewayIdle,
-          bodyTimeout: parts.gatewayIdle,
-        },
-        forwarding,
-      );
+      work();
     } catch (error) {
       exchange.fail(error);
     }
-    return forwarding;
+  }
+
+  function refuseSocket(socket: Duplex, refusal: Refusal, known: Readonly<Record<string, unknown>>): void {
+    const { code, reason } = refusal;
+    writeRawRefusal(socket, refusal, known.id as string);
+    logger.info({ ...known, status: ERRORS[code].status, code, reason, end: 'refused' }, 'request');
   }
 }
 
@@ -140,6 +209,6 @@ function factsOf(req: IncomingMessage): RequestFacts {
   };
 }
 
-function tooLarge(limit: number): Refusal {
-  return refuse('body_too_large', { message: `The body may have at most ${limit} bytes.` });
+function destroySoon(socket: Duplex): void {
+  (socket as IncomingMessage['socket']).destroySoon();
 }

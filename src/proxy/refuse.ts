@@ -1,11 +1,11 @@
 /** The shim's own answers. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { challenge, errorBody, ERRORS, type Refusal } from '../errors.ts';
+import { challenge, errorBody, ERRORS, type ErrorCode, type Refusal } from '../errors.ts';
 import { STATUS_CODES } from './node-http.ts';
 
-/** An unread request body is drained for this long, so that the caller can read the answer before the close. */
-const LINGER_MS = 5_000;
+/** For this long, in milliseconds, what a caller still sends is read away, so that it can read the answer before the close. */
+export const LINGER_MS = 5_000;
 
 const EXPOSED = 'x-request-id, retry-after, www-authenticate';
 
@@ -70,48 +70,21 @@ function answerParts(refusal: Refusal, id: string, origin: string | undefined, c
 }
 
 /**
- * Writes a refusal. Where the connection must close, an unread body is read away first, within bounds: closing
- * over unread bytes would reset the connection and take the answer from the caller.
+ * Writes a refusal; the response is not ended.
  *
- * @param req the request, its body read or not
  * @param res the response, nothing written yet
  * @param refusal what was decided
- * @param id request id
- * @param origin a listed web origin, for CORS
- * @param drainLimit most bytes of the body that are read away
- * @returns whether the connection closes after it
+ * @param about the request id, a listed web origin for CORS, and whether the connection must close whatever the code
  */
 export function writeRefusal(
-  req: IncomingMessage,
   res: ServerResponse,
   refusal: Refusal,
-  id: string,
-  origin: string | undefined,
-  drainLimit: number,
-): boolean {
-  const unread = !req.complete || req.readableLength > 0;
-  const close = ERRORS[refusal.code].close === true || unread;
-  const [headers, body] = answerParts(refusal, id, origin, close);
-  res.writeHead(ERRORS[refusal.code].status, headers);
-  if (!unread) {
-    res.end(req.method === 'HEAD' ? undefined : body);
-    return close;
-  }
+  about: { readonly id: string; readonly origin: string | undefined; readonly close: boolean },
+): void {
+  const { status, close } = ERRORS[refusal.code] as (typeof ERRORS)[ErrorCode] & { readonly close?: true };
+  const [headers, body] = answerParts(refusal, about.id, about.origin, about.close || close === true);
+  res.writeHead(status, headers);
   res.write(body);
-  let left = drainLimit;
-  const done = (): void => {
-    clearTimeout(timer);
-    res.end();
-  };
-  const timer = setTimeout(done, LINGER_MS);
-  req.on('data', (chunk: Buffer) => {
-    left -= chunk.length;
-    if (left < 0) done();
-  });
-  req.once('end', done);
-  res.once('close', () => clearTimeout(timer));
-  req.resume();
-  return close;
 }
 
 /**

@@ -3,11 +3,8 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { refuse, type Refusal } from '../errors.ts';
-import type { Logger } from '../observe/log.ts';
 import type { HttpProxy } from '../proxy/http.ts';
 import { createServer } from '../proxy/node-http.ts';
-import { writeRawRefusal } from '../proxy/refuse.ts';
-import { ERRORS } from '../errors.ts';
 
 /** Time for a whole request head. */
 const HEADERS_MS = 15_000;
@@ -19,10 +16,8 @@ const KEEP_ALIVE_MS = 75_000;
 /** What the listener is made of. */
 export interface ListenerParts {
   readonly proxy: HttpProxy;
-  readonly logger: Logger;
   readonly headerBytes: number;
   readonly connections: number;
-  readonly randomId: () => string;
   /** Milliseconds; for tests of the limits themselves. */
   readonly headersTimeout?: number;
   readonly idleTimeout?: number;
@@ -33,7 +28,7 @@ export interface ListenerParts {
  * @returns Node's HTTP server, not listening yet
  */
 export function createListener(parts: ListenerParts): Server {
-  const { proxy, logger, randomId } = parts;
+  const { proxy } = parts;
   const server = createServer({
     maxHeaderSize: parts.headerBytes,
     headersTimeout: parts.headersTimeout ?? HEADERS_MS,
@@ -54,48 +49,18 @@ export function createListener(parts: ListenerParts): Server {
   server.on('checkExpectation', (req, res) => proxy.handle(req, res));
   server.on('connect', (req, socket: Duplex) => proxy.connect(req, socket));
   server.on('timeout', (socket: Socket) => {
-    if (!waitsForGateway(socket)) socket.destroy();
+    // The timer of a socket is set anew only when something moves.
+    if (proxy.idle(socket)) socket.setTimeout(server.timeout);
   });
 
-  const answered = new WeakSet<Duplex>();
+  // The parser tells every further chunk, and the end, of a connection that it gave up.
+  const broken = new WeakSet<Duplex>();
   server.on('clientError', (error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket: Duplex) => {
-    if (answered.has(socket)) return;
-    answered.add(socket);
-    const refusal = parserRefusal(error);
-    if (!refusal || !socket.writable || hasBegunAnswer(socket)) {
-      socket.destroy();
-      return;
-    }
-    const id = randomId();
-    writeRawRefusal(socket, refusal, id);
-    const peer = (socket as Socket).remoteAddress;
-    logger.info(
-      { id, peer, status: ERRORS[refusal.code].status, code: refusal.code, reason: refusal.reason, end: 'refused' },
-      'request',
-    );
+    if (broken.has(socket)) return;
+    broken.add(socket);
+    proxy.broken(socket, parserRefusal(error));
   });
   return server;
-}
-
-interface HttpSocket extends Socket {
-  readonly parser?: { readonly incoming?: { readonly complete: boolean; readonly readableLength: number } };
-  readonly _httpMessage?: { readonly headersSent: boolean } | null;
-}
-
-/**
- * Whether the silence of a connection is the gateway's: its caller has sent all that it was asked for and has read
- * all that there was. Node keeps the current request and response of a connection in these two fields alone.
- */
-function waitsForGateway(socket: Socket): boolean {
-  const { parser, _httpMessage: response } = socket as HttpSocket;
-  if (!response) return false;
-  const request = parser?.incoming;
-  const sent = !request || request.complete || request.readableLength > 0;
-  return sent && socket.writableLength === 0;
-}
-
-function hasBegunAnswer(socket: Duplex): boolean {
-  return (socket as HttpSocket)._httpMessage?.headersSent === true;
 }
 
 /** @returns the answer to what Node's parser refused, or `undefined` where nobody is left to answer */

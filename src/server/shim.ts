@@ -65,7 +65,7 @@ export async function startShim(config: Config, logger: Logger, options: ShimOpt
     randomId: randomUUID,
   });
   const { headerBytes, connections } = config.limits;
-  const server = createListener({ proxy, logger, headerBytes, connections, randomId: randomUUID, ...options });
+  const server = createListener({ proxy, headerBytes, connections, ...options });
   const { address } = config.listen;
   const admin = config.admin && createAdminListener({ pool, listening: () => server.listening });
 

@@ -55,8 +55,8 @@ export interface Stack {
   /** Log lines so far, parsed. */
   readonly lines: Record<string, unknown>[];
   /** The log line of the next request that ends. */
-  nextLine(): Promise<Record<string, unknown>>;
-  drain(): Promise<void>;
+  readonly nextLine: () => Promise<Record<string, unknown>>;
+  readonly drain: () => Promise<void>;
 }
 
 /** Starts both; everything ends with the test. */
