@@ -73,20 +73,29 @@ export async function attack(
   return { answer, line, seen: stack.gateway.requests.slice(before) };
 }
 
+const KEEPING: readonly number[] = [403, 404, 405];
+
 /** Status and code of a refusal of the shim. */
 export interface Refused {
   readonly status: number;
   readonly code: string;
+  /** Whether the connection stays open: by its status, unless said otherwise. */
+  readonly keeps?: boolean;
 }
 
 /** Asserts a refusal: status, code, body shape, the end of the connection, and silence towards the gateway. */
-export async function refused(t: Test, stack: Stack, bytes: string | Buffer, { status, code }: Refused): Promise<void> {
+export async function refused(
+  t: Test,
+  stack: Stack,
+  bytes: string | Buffer,
+  { status, code, keeps = KEEPING.includes(status) }: Refused,
+): Promise<void> {
   const { answer, seen, line } = await attack(t, stack, bytes);
   t.equal(answer.status, status);
   t.match(JSON.parse(answer.body), { error: { code, param: null, message: String, type: String } });
   t.match(answer.headers['x-request-id'], /^[0-9a-f-]{36}$/);
-  t.equal(answer.headers.connection, status === 403 || status === 404 || status === 405 ? 'keep-alive' : 'close');
-  t.equal(answer.closed, answer.headers.connection === 'close');
+  t.equal(answer.headers.connection, keeps ? 'keep-alive' : 'close');
+  t.equal(answer.closed, !keeps);
   t.equal(seen.length, 0, 'the gateway sees nothing');
   t.match(line, { status, code, end: 'refused' });
 }
