@@ -226,6 +226,24 @@ export const CONTRACT: readonly ContractCase[] = [
     answers: apart(NO_SESSION, lacksNow('operator.admin')),
   },
   {
+    name: 'mode none without the scopes header',
+    mode: 'none',
+    request: ['GET', '/sessions/nope/history', {}],
+    answers: apart(lacks('operator.read')['2026.3.28'], NO_SESSION),
+  },
+  {
+    name: 'mode none with an empty scopes header',
+    mode: 'none',
+    request: ['GET', '/sessions/nope/history', scopes('')],
+    answers: lacks('operator.read'),
+  },
+  {
+    name: 'mode none, forwarded',
+    mode: 'none',
+    request: ['GET', '/v1/models', { ...scopes('operator.read'), 'x-forwarded-for': '203.0.113.9' }],
+    answers: apart(MODELS, ATTRIBUTION),
+  },
+  {
     name: 'kill of a session, through a trusted proxy',
     mode: 'trusted-proxy',
     request: ['POST', '/sessions/agent:main:main/kill', { ...PROXIED, ...scopes('operator.admin') }],
