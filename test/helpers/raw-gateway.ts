@@ -11,7 +11,7 @@ export interface GatewayConnection {
   /** Whether the shim ended it. */
   readonly ended: boolean;
   /** Settles when the condition holds, which is asked after every change; rejects when it does not before the end. */
-  until(condition: (connection: GatewayConnection) => boolean): Promise<void>;
+  readonly until: (condition: (connection: GatewayConnection) => boolean) => Promise<void>;
 }
 
 export interface RawGateway {
@@ -20,7 +20,7 @@ export interface RawGateway {
   /** Every byte of every connection. */
   readonly text: string;
   /** Settles with the nth connection (from 1). */
-  connection(nth: number): Promise<GatewayConnection>;
+  readonly connection: (nth: number) => Promise<GatewayConnection>;
 }
 
 /** What to do; `nth` counts the whole requests of all connections from 1. Bytes are written as they are given. */
