@@ -69,6 +69,7 @@ function parserRefusal(error: NodeJS.ErrnoException & { rawPacket?: Buffer }): R
   switch (error.code) {
     case 'ECONNRESET':
     case 'EPIPE':
+    case 'HPE_INVALID_EOF_STATE':
       return undefined;
     case 'HPE_HEADER_OVERFLOW':
       return refuse('headers_too_large', { reason });

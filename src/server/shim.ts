@@ -1,5 +1,6 @@
 /** The shim as a whole: built from one configuration, started, drained, stopped. */
 import { randomUUID } from 'node:crypto';
+import type { lookup } from 'node:dns';
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -31,22 +32,23 @@ export interface RunningShim {
   stop(): Promise<void>;
 }
 
-/** How the limits of a listener can be shortened, to test them. */
+/** What tests hand in: shorter limits, in milliseconds, and another DNS. */
 export interface ShimOptions {
   readonly headersTimeout?: number;
   readonly idleTimeout?: number;
+  readonly lookup?: typeof lookup;
 }
 
 /**
  * @param config the running configuration
  * @param logger where request lines go
- * @param options shorter limits, for tests
+ * @param options for tests
  * @returns the shim, listening
  * @throws when an address cannot be listened on. A gateway that is down is no error.
  */
 export async function startShim(config: Config, logger: Logger, options: ShimOptions = {}): Promise<RunningShim> {
   const presenter = createPresenter(config.gateway.auth);
-  const pool = createGatewayPool(config.gateway.origin);
+  const pool = createGatewayPool(config.gateway.origin, options.lookup);
   const gate = createGate({
     config,
     presenter,
@@ -65,7 +67,7 @@ export async function startShim(config: Config, logger: Logger, options: ShimOpt
     randomId: randomUUID,
   });
   const { headerBytes, connections } = config.limits;
-  const server = createListener({ proxy, headerBytes, connections, ...options });
+  const server = createListener({ ...options, proxy, headerBytes, connections });
   const { address } = config.listen;
   const admin = config.admin && createAdminListener({ pool, listening: () => server.listening });
 
