@@ -44,6 +44,8 @@ void t.test('everything else is not', async (t) => {
     '/v1/MODELS',
     '/v1/modelsx',
     '/x/v1/models',
+    '/x/v1/models/openclaw',
+    '/x/sessions/main/kill',
     '/v1/chat/completions/',
     '/v1/chat/completions/x',
     '/v1/models/other',
