@@ -49,10 +49,9 @@ export class Exchange {
     return Number(req.headers['content-length']) !== 0 && (!req.complete || req.readableLength > 0);
   }
 
-  /** Whether a silent connection waits for the gateway, not for its caller to send or to read. */
+  /** Whether a silent connection waits for the gateway's answer, not for its caller to send or to read. */
   get waitsForGateway(): boolean {
-    const { req } = this;
-    return (req.complete || req.readableLength > 0) && req.socket.writableLength === 0;
+    return this.req.complete && this.req.socket.writableLength === 0;
   }
 
   /** Asks the caller for the body that it announced with `Expect`. */

@@ -41,9 +41,9 @@ export interface HttpProxy {
    */
   broken(socket: Duplex, refusal: Refusal | undefined): void;
   /**
-   * Takes a connection on which nothing moved for the idle limit, and ends it where that is its caller's doing.
+   * Takes a connection on which nothing moved for the idle limit, and ends it unless it waits for the gateway's answer.
    *
-   * @returns whether it goes on, waiting for the gateway
+   * @returns whether the connection goes on
    */
   idle(socket: Duplex): boolean;
   /** Ends every request that is at the gateway, told where it can be. */
@@ -121,6 +121,13 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
     idle(socket) {
       const exchange = openOn(socket);
       if (exchange?.waitsForGateway) return true;
+      const forwarding = exchange && open.get(exchange);
+      if (forwarding && exchange.req.readableLength > 0 && !exchange.res.headersSent) {
+        // The gateway does not take the request. No run waits on it yet, and a full connection does not even tell
+        // that its caller has left.
+        forwarding.end('gateway_idle', refuse('gateway_timeout', { reason: 'the gateway does not read the request' }));
+        return true;
+      }
       exchange?.endBecause('caller_idle');
       socket.destroy();
       return false;

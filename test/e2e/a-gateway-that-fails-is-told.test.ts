@@ -123,7 +123,7 @@ void t.test('gatewayIdle in the middle: an event stream is told between two even
 
 void t.test('without gatewayIdle a gateway may be silent far longer than callers may', async (t) => {
   const gateway = await startRawGateway(t, { onRequest: () => undefined });
-  const { port } = await startStack(t, { gatewayUrl: gateway.url, limits: { idleTimeout: 30 } });
+  const { port } = await startStack(t, { gatewayUrl: gateway.url, limits: { idleTimeout: 100 } });
   const waiting = await openRaw(t, port);
   waiting.send(post('Content-Length: 2\r\n', '{}'));
   const connection = await gateway.connection(1);
