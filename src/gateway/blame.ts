@@ -29,14 +29,23 @@ export function mayBlameShim(status: number): boolean {
  * @param status status of the gateway's answer
  * @param body its body, as far as it was read
  * @param sent the scopes that the gateway was sent for this caller
+ * @param secretNames names of configured identity headers, which the gateway may quote and the log must not
  * @returns 502 `gateway_refused` with what the operator must change, or `undefined` where the answer is the caller's
  */
-export function blameShim(status: number, body: string, sent: readonly Scope[]): Refusal | undefined {
+export function blameShim(
+  status: number,
+  body: string,
+  sent: readonly Scope[],
+  secretNames: ReadonlySet<string>,
+): Refusal | undefined {
   const finding = findingOf(status, body, sent);
   if (!finding) return undefined;
+  let quoted = body.slice(0, 500);
+  for (const name of secretNames)
+    quoted = quoted.replaceAll(new RegExp(name.replaceAll('-', '[^a-z0-9]'), 'gi'), '****');
   return refuse('gateway_refused', {
     message: `${ADVICE[finding]} (finding: ${finding})`,
-    reason: `${finding}: the gateway answered ${status} ${body.slice(0, 500)}`,
+    reason: `${finding}: the gateway answered ${status} ${quoted}`,
   });
 }
 

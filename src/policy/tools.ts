@@ -1,6 +1,9 @@
 /** The body of `POST /tools/invoke`, for callers who may invoke named tools alone. Pure. */
 import { refuse, type Refusal } from '../errors.ts';
 
+/** Deeper than arguments of tools are. 2 MiB of nested brackets would hold everybody up for a second. */
+const MAX_DEPTH = 64;
+
 /**
  * The gateway reads the tool from `tool` or `name` (`name` wins), so that a body with both, or with a key twice,
  * could name one tool to the shim and another to the gateway.
@@ -15,6 +18,7 @@ export function checkToolBody(tools: readonly string[], body: Buffer): Refusal |
   let value: unknown;
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body);
+    if (isDeep(text)) return bad(`The body is nested deeper than ${MAX_DEPTH} levels.`);
     value = JSON.parse(text);
   } catch {
     return bad('The body must be JSON in UTF-8, without a content coding.');
@@ -40,7 +44,7 @@ export function checkToolBody(tools: readonly string[], body: Buffer): Refusal |
  */
 export function hasDuplicateKey(text: string): boolean {
   const open: Set<string>[] = [];
-  const tokens = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}]/g;
+  const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?|[{}]/g;
   for (let match = tokens.exec(text); match; match = tokens.exec(text)) {
     const [token, colon] = match;
     if (token === '{') open.push(new Set());
@@ -51,6 +55,19 @@ export function hasDuplicateKey(text: string): boolean {
       if (keys?.has(key)) return true;
       keys?.add(key);
     }
+  }
+  return false;
+}
+
+/** Counts brackets outside strings; what is no JSON is found out later. */
+function isDeep(text: string): boolean {
+  let depth = 0;
+  const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{}]/g;
+  for (let match = tokens.exec(text); match; match = tokens.exec(text)) {
+    const [token] = match;
+    if (token === '{' || token === '[') depth += 1;
+    else if (token === '}' || token === ']') depth -= 1;
+    if (depth > MAX_DEPTH) return true;
   }
   return false;
 }

@@ -160,7 +160,15 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   #withhold(withheld: Withheld, chunk: Buffer): void {
     withheld.chunks.push(chunk);
     withheld.size += chunk.length;
-    if (withheld.size > BLAME_BYTES) this.#release(withheld);
+    if (withheld.size > BLAME_BYTES && !this.#blamed(withheld)) this.#release(withheld);
+  }
+
+  /** @returns whether the answer was about the shim, and the caller got the shim's own instead */
+  #blamed({ status, chunks }: Withheld): boolean {
+    const body = Buffer.concat(chunks).toString('utf8');
+    const refusal = blameShim(status, body, this.#decision.scopes, this.#settings.secretNames);
+    if (refusal) this.end('refused', refusal);
+    return refusal !== undefined;
   }
 
   #release(withheld: Withheld): void {
@@ -171,16 +179,9 @@ export class Forwarding implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     if (this.#over) return;
-    const withheld = this.#withheld;
-    if (withheld) {
-      const body = Buffer.concat(withheld.chunks).toString('utf8');
-      const refusal = blameShim(withheld.status, body, this.#decision.scopes);
-      if (refusal) {
-        this.#finish();
-        this.#exchange.refuse(refusal);
-        return;
-      }
-      this.#release(withheld);
+    if (this.#withheld) {
+      if (this.#blamed(this.#withheld)) return;
+      this.#release(this.#withheld);
     }
     this.#finish();
     this.#exchange.finish();

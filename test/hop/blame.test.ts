@@ -57,7 +57,7 @@ const CASES: readonly Case[] = [
 for (const { name, status, body, sent = WRITE, finding } of CASES) {
   void t.test(name, async (t) => {
     t.equal(mayBlameShim(status), true);
-    const refusal = blameShim(status, body, sent);
+    const refusal = blameShim(status, body, sent, new Set());
     if (finding === undefined) return t.equal(refusal, undefined);
     t.equal(refusal?.code, 'gateway_refused');
     t.match(refusal?.message, new RegExp(`\\(finding: ${finding}\\)$`));
@@ -71,5 +71,12 @@ void t.test('only a 401 or 403 can be about the shim', async (t) => {
 });
 
 void t.test('the reason is bounded', async (t) => {
-  t.ok((blameShim(401, 'x'.repeat(10_000), [])?.reason?.length ?? 0) < 600);
+  t.ok((blameShim(401, 'x'.repeat(10_000), [], new Set())?.reason?.length ?? 0) < 600);
+});
+
+void t.test('the log does not quote the name of a secret header, however it is written', (t) => {
+  const body = '{"error":{"message":"trusted_proxy_missing_header_X-Who-5d1e and x_who_5d1e"}}';
+  const refusal = blameShim(401, body, [], new Set(['x-who-5d1e']));
+  t.match(refusal?.reason, 'trusted_proxy_missing_header_**** and ****');
+  t.end();
 });

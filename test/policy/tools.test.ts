@@ -13,6 +13,7 @@ void t.test('bodies that pass', async (t) => {
     '{"tool":"session_status","__proto__":{"name":"cron"}}',
     '{"tool":"session_status","note":"{\\"tool\\":1,\\"tool\\":2}"}',
     '{"tool":"session_status","Tool":"cron"}',
+    `{"tool":"session_status","args":${'['.repeat(63)}${']'.repeat(63)},"brackets":"${'['.repeat(99)}"}`,
   ];
   for (const body of bodies) t.equal(checkToolBody(TOOLS, Buffer.from(body)), undefined, body);
 });
@@ -27,6 +28,7 @@ void t.test('bodies that do not', async (t) => {
     ['{"tool":""}', 'tool_not_allowed'],
     ['{"name":"cron"}', 'tool_not_allowed'],
     ['{"tool":"__proto__"}', 'tool_not_allowed'],
+    [`{"tool":"agents_list","args":${'['.repeat(64)}${']'.repeat(64)}}`, 'bad_request'],
     ['', 'bad_request'],
     ['{', 'bad_request'],
     ['{}', 'bad_request'],
