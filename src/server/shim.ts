@@ -32,11 +32,12 @@ export interface RunningShim {
   stop(): Promise<void>;
 }
 
-/** What tests hand in: shorter limits, in milliseconds, and another DNS. */
+/** What tests hand in: shorter limits, in milliseconds, another DNS, another clock. */
 export interface ShimOptions {
   readonly headersTimeout?: number;
   readonly idleTimeout?: number;
   readonly lookup?: typeof lookup;
+  readonly now?: () => number;
 }
 
 /**
@@ -54,7 +55,7 @@ export async function startShim(config: Config, logger: Logger, options: ShimOpt
     presenter,
     authenticate: createTokenTable(config.callers),
     authorize: createAuthorize(config, randomUUID),
-    now: Date.now,
+    now: options.now ?? Date.now,
   });
   const proxy = createHttpProxy({
     gate,

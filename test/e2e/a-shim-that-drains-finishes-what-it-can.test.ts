@@ -1,0 +1,98 @@
+import { connect } from 'node:net';
+import t from 'tap';
+import { JSON_ANSWER, startRawGateway } from '../helpers/raw-gateway.ts';
+import { openRaw } from '../helpers/raw.ts';
+import { get, post } from '../helpers/request-bytes.ts';
+import { startStack } from '../helpers/stack.ts';
+
+const STREAM = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n';
+
+function refused(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('error', () => resolve(true));
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(false);
+    });
+  });
+}
+
+void t.test('a request under way is finished, nothing new is taken, and the drain is over with it', async (t) => {
+  const gateway = await startRawGateway(t, { onRequest: () => undefined });
+  const { port, adminUrl, drain } = await startStack(t, { gatewayUrl: gateway.url });
+  const idle = await openRaw(t, port);
+  const raw = await openRaw(t, port);
+  raw.send(get('/v1/models'));
+  const connection = await gateway.connection(1);
+  await connection.until(({ text }) => text.endsWith('\r\n\r\n'));
+  const drained = drain();
+  t.equal(await refused(port), true);
+  t.equal((await fetch(`${adminUrl}/readyz`)).status, 503);
+  t.equal((await fetch(`${adminUrl}/livez`)).status, 200);
+  connection.socket.write(JSON_ANSWER);
+  t.match(await raw.closed(), /^HTTP\/1\.1 200 OK[^]*\{\}$/);
+  idle.socket.destroy();
+  await drained;
+  await t.rejects(fetch(`${adminUrl}/livez`));
+});
+
+void t.test('at the limit streams are told between events, requests refused, bodies broken off', async (t) => {
+  const answers = [
+    `${STREAM}9\r\ndata: 1\n\n\r\n`,
+    `${STREAM}7\r\ndata: 1\r\n`,
+    'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf',
+    '',
+  ];
+  const gateway = await startRawGateway(t, {
+    onRequest: ({ socket }, nth) => void socket.write(answers[nth - 1] ?? ''),
+  });
+  const { port, drain, lines } = await startStack(t, { gatewayUrl: gateway.url, more: 'drain: { timeout: 50ms }' });
+  const raws = [];
+  for (const [i, answer] of answers.entries()) {
+    const raw = await openRaw(t, port);
+    raw.send(get('/v1/models'));
+    const connection = await gateway.connection(i + 1);
+    await connection.until(({ text }) => text.endsWith('\r\n\r\n'));
+    if (answer !== '') await raw.until((text) => text.endsWith(answer.slice(-4)));
+    raws.push(raw);
+  }
+  const uploading = await openRaw(t, port);
+  uploading.send(post('Expect: 100-continue\r\nContent-Length: 10\r\n', ''));
+  await uploading.until((text) => text.includes('100 Continue'));
+
+  await drain();
+  const [told, inside, body, waiting] = await Promise.all(raws.map((raw) => raw.closed()));
+  const event = /\r\nevent: error\ndata: (\{.*\})\n\n\r\n$/.exec(told ?? '');
+  t.match(JSON.parse(event?.[1] ?? '{}'), { error: { code: 'shutting_down', type: 'server_error' } });
+  t.ok(inside?.endsWith('data: 1\r\n'), 'not told inside an event, and no last chunk');
+  t.ok(body?.endsWith('half'));
+  t.match(waiting, /^HTTP\/1\.1 503 [^]*retry-after: \d+[^]*"code":"shutting_down"/);
+  await uploading.closed();
+  for (const connection of gateway.connections) await connection.until(({ ended }) => ended);
+  while (lines.length < 5) await new Promise(setImmediate);
+  const ends = lines.map(({ status, end }) => `${String(status)} ${String(end)}`);
+  t.strictSame(ends.sort(), ['0 caller_gone', '200 shutdown', '200 shutdown', '200 shutdown', '503 shutdown']);
+});
+
+void t.test('a stream whose caller does not read is ended all the same', async (t) => {
+  const gateway = await startRawGateway(t, {
+    onRequest: ({ socket }) => {
+      socket.write(STREAM);
+      const event = `9\r\ndata: 1\n\n\r\n`.repeat(5_000);
+      const fill = (): void => {
+        while (!socket.destroyed && socket.write(event));
+      };
+      socket.on('drain', fill);
+      fill();
+    },
+  });
+  const { port, drain, nextLine } = await startStack(t, { gatewayUrl: gateway.url, more: 'drain: { timeout: 50ms }' });
+  const line = nextLine();
+  const raw = await openRaw(t, port);
+  raw.socket.pause();
+  raw.send(get('/v1/models'));
+  await gateway.connection(1);
+  await drain();
+  t.match(await line, { status: 200, end: 'shutdown' });
+});

@@ -1,0 +1,42 @@
+import t from 'tap';
+import { startRawGateway } from '../helpers/raw-gateway.ts';
+import { rawExchange } from '../helpers/raw.ts';
+import { startStack } from '../helpers/stack.ts';
+
+function ask(port: number, line: string, host = '127.0.0.1'): ReturnType<typeof rawExchange> {
+  return rawExchange(port, `${line} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+}
+
+void t.test('/livez tells of the process, /readyz of listener and gateway', async (t) => {
+  let answer = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}';
+  const gateway = await startRawGateway(t, { onRequest: ({ socket }) => void socket.end(answer) });
+  const { adminUrl, port } = await startStack(t, { gatewayUrl: gateway.url });
+  const admin = Number(new URL(adminUrl).port);
+  t.match(await ask(admin, 'GET /livez'), { status: 200, body: 'ok\n' });
+  t.equal(gateway.text, '');
+  t.match(await ask(admin, 'GET /readyz'), { status: 200, body: 'ok\n' });
+  t.match(gateway.text, /^GET \/healthz HTTP\/1\.1\r\n[^]*\r\nx-openclaw-scopes: \r\n\r\n$/);
+  t.notMatch(gateway.text, /authorization/i);
+  t.match(await ask(admin, 'HEAD /readyz'), { status: 200, body: '' });
+  answer = 'HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n';
+  t.match(await ask(admin, 'GET /readyz'), { status: 503 });
+  answer = '';
+  t.match(await ask(admin, 'GET /readyz'), { status: 503 });
+  t.match(await ask(admin, 'GET /livez'), { status: 200 });
+  for (const path of ['/livez', '/readyz'])
+    t.equal((await ask(port, `GET ${path}`)).status, 401, 'not on the public one');
+});
+
+void t.test('nothing else is there, and no other name reaches it', async (t) => {
+  const { adminUrl } = await startStack(t);
+  const admin = Number(new URL(adminUrl).port);
+  t.equal((await ask(admin, 'GET /')).status, 404);
+  t.equal((await ask(admin, 'GET /livez?x')).status, 404);
+  t.equal((await ask(admin, 'GET /v1/models')).status, 404);
+  t.equal((await ask(admin, 'POST /livez')).status, 405);
+  for (const host of ['evil.example', '127.0.0.1.evil.example', '10.0.0.1', 'localhost@evil']) {
+    t.equal((await ask(admin, 'GET /livez', host)).status, 421, host);
+  }
+  for (const host of ['localhost', '127.0.0.1:1', '[::1]:2'])
+    t.equal((await ask(admin, 'GET /livez', host)).status, 200, host);
+});

@@ -1,0 +1,145 @@
+/** Section 2.6 of the corpus, as far as it is about what gets out and what keeps standing. */
+import { createServer } from 'node:net';
+import t from 'tap';
+import { JSON_ANSWER, startRawGateway } from '../helpers/raw-gateway.ts';
+import { rawExchange } from '../helpers/raw.ts';
+import { authorized, chunked, get, post } from '../helpers/request-bytes.ts';
+import { GATEWAY_SECRET, startStack, TOKENS } from '../helpers/stack.ts';
+import { BROKEN_BODIES, REFUSED as FRAMING, TE } from './framing.cases.ts';
+import { REFUSED as TARGETS } from './target.cases.ts';
+
+void t.test('O1 a token in the query is refused, and neither logged nor passed on', async (t) => {
+  const gateway = await startRawGateway(t);
+  const { port, lines } = await startStack(t, { gatewayUrl: gateway.url });
+  for (const name of ['token', 'access_token', 'password', 'Token', '%74oken', 'a=b&token', 'a;token']) {
+    for (const path of ['/v1/models', '/nothing']) {
+      const answer = await rawExchange(port, get(`${path}?${name}=${TOKENS.admin}`));
+      t.equal(answer.status, 400, name);
+      t.notMatch(answer.text, TOKENS.admin, name);
+    }
+  }
+  t.equal(
+    (await rawExchange(port, get('/v1/models?q=words', `Referer: http://a/?token=${TOKENS.admin}\r\n`))).status,
+    200,
+  );
+  t.notMatch(JSON.stringify(lines), new RegExp(`${TOKENS.admin}|words`));
+  t.notMatch(gateway.text, TOKENS.admin);
+  t.match(gateway.text, /\?q=words/);
+});
+
+void t.test('O2 what a caller sends stays inside one line of JSON', async (t) => {
+  const { port, lines, nextLine } = await startStack(t);
+  for (const path of [`/a"},{"level":60,"msg":"x`, "/a'b", `/${'x'.repeat(5_000)}`, '/a%22%7B']) {
+    const line = nextLine();
+    await rawExchange(port, get(path, 'User-Agent: "},{\\n\x85\r\n'));
+    const logged = await line;
+    t.equal(logged.path, path.slice(0, 200));
+    t.equal(logged.level, 30);
+  }
+  const garbage = nextLine();
+  await rawExchange(port, '\x1b[2J\n{"level":60}\r\n\r\n');
+  t.match(await garbage, { status: 400 });
+  const host = nextLine();
+  const answer = await rawExchange(port, 'GET / HTTP/1.1\r\nHost: a_\x1b"b\r\n\r\n');
+  t.equal(answer.status, 400);
+  await host;
+  t.equal(lines.length, 6);
+});
+
+void t.test('O3 an error page tells nothing of the gateway, the secret, or the program', async (t) => {
+  const leaks = new RegExp(
+    `${GATEWAY_SECRET}|127\\.0\\.0\\.1:|ECONN|node_modules|\\.ts\\b|undici|UND_ERR|at [A-Z]\\w+ \\(`,
+    'i',
+  );
+  const closed = await new Promise<string>((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(`http://127.0.0.1:${port}`));
+    });
+  });
+  const down = await startStack(t, { gatewayUrl: closed });
+  t.notMatch((await rawExchange(down.port, get('/v1/models'))).text, leaks);
+
+  const echo = `HTTP/1.1 500 Oops\r\nX-Openclaw-Scopes: operator.admin\r\nAuthorization: Bearer ${GATEWAY_SECRET}\r\nServer-Timing: a\r\n`;
+  const answers = [
+    `HTTP/1.1 200 OK\r\nAuthorization : ${GATEWAY_SECRET}\r\n\r\n`,
+    `HTTP/1.1 401 Unauthorized\r\nContent-Length: ${GATEWAY_SECRET.length}\r\n\r\n${GATEWAY_SECRET}`,
+    `${echo}Content-Length: 0\r\n\r\n`,
+    `${echo}Connection: close, x-other\r\nX-Other: ${GATEWAY_SECRET}\r\nKeep-Alive: ${GATEWAY_SECRET}\r\nContent-Length: 0\r\n\r\n`,
+  ];
+  const gateway = await startRawGateway(t, {
+    onRequest: ({ socket }, nth) => void socket.write(answers[nth - 1] ?? ''),
+  });
+  const { port } = await startStack(t, { gatewayUrl: gateway.url });
+  for (const answer of answers) {
+    const { text, status } = await rawExchange(port, get('/v1/models'));
+    t.notMatch(text, leaks, answer);
+    t.notMatch(text, /x-openclaw|^authorization/im, answer);
+    t.ok(status >= 500);
+  }
+});
+
+void t.test('O5 heads that are too large are 431, and nothing of them is passed on', async (t) => {
+  const gateway = await startRawGateway(t);
+  const { port } = await startStack(t, { gatewayUrl: gateway.url });
+  const many = (count: number): string => Array.from({ length: count }, (_, i) => `a${i}:\r\n`).join('');
+  for (const [name, bytes] of [
+    ['a header of 17 KiB', get('/v1/models', `X-A: ${'x'.repeat(17 * 1024)}\r\n`)],
+    ['a target of 17 KiB', get(`/v1/models?${'x'.repeat(17 * 1024)}`)],
+    ['a name of 17 KiB', get('/v1/models', `${'x'.repeat(17 * 1024)}: a\r\n`)],
+    ['10,000 headers', get('/v1/models', many(10_000))],
+    ['2,001 headers, then a length', post(`${many(2_001)}Content-Length: 2\r\n`, '{}')],
+    ['255 headers, with the others more than 256', get('/v1/models', many(255))],
+  ] as const) {
+    const answer = await rawExchange(port, bytes);
+    t.equal(answer.status, 431, name);
+    t.match(answer.body, /"code":"headers_too_large"/, name);
+    t.ok(answer.closed, name);
+  }
+  t.equal(gateway.text, '');
+  t.equal((await rawExchange(port, get('/v1/models', many(254)))).status, 200);
+  const trailers = post(TE, `2\r\n{}\r\n0\r\n${many(5_000)}\r\n`);
+  t.equal((await rawExchange(port, trailers)).status, 431);
+});
+
+void t.test('O17 the whole corpus at once, and callers that leave: the process serves on', async (t) => {
+  const gateway = await startRawGateway(t, { onRequest: ({ socket }) => void socket.write(JSON_ANSWER) });
+  const { port, lines } = await startStack(t, { gatewayUrl: gateway.url });
+  const corpus = [
+    ...[...FRAMING, ...TARGETS].map(({ bytes }) => bytes),
+    ...BROKEN_BODIES.map(({ body }) => post(TE, body)),
+    post(TE, chunked('{}')),
+    `GET /v1/models HTTP/1.1\r\n${authorized('\x80'.repeat(30))}\r\n`,
+  ];
+  await Promise.all(
+    corpus.flatMap((bytes) => [
+      rawExchange(port, bytes),
+      rawExchange(port, bytes.slice(0, bytes.length / 2), { until: () => true, timeout: 50 }).catch(() => undefined),
+      rawExchange(port, bytes + bytes, { until: () => true }),
+    ]),
+  );
+  t.equal((await rawExchange(port, get('/v1/models'))).status, 200);
+  t.notOk(
+    lines.some(({ level }) => (level as number) >= 50),
+    'no unexpected error',
+  );
+});
+
+void t.test('an error that nobody expected is 500 with an id, its stack in the log alone', async (t) => {
+  const { port, lines, gateway } = await startStack(t, {
+    limits: {
+      now: () => {
+        throw new Error('the clock is broken');
+      },
+    },
+  });
+  for (const bytes of [get('/v1/models'), `CONNECT a:1 HTTP/1.1\r\n${authorized()}\r\n`]) {
+    const answer = await rawExchange(port, bytes);
+    t.equal(answer.status, 500);
+    t.match(answer.body, /"code":"internal_error"/);
+    t.notMatch(answer.text, /clock|stack/);
+    const error = lines.find(({ level, id }) => level === 50 && id === answer.headers['x-request-id']);
+    t.match(error, { msg: 'unexpected error', err: { message: 'the clock is broken', stack: /gate\.ts/ } });
+  }
+  t.equal(gateway.requests.length, 0);
+});
