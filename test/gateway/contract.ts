@@ -1,4 +1,6 @@
 /** What gateways answer, to the byte: one table, held against the stand-in and against real releases. */
+import { once } from 'node:events';
+import { request, type IncomingMessage } from 'node:http';
 import type { Release, StandInAuth } from '../../src/demo/gateway.ts';
 
 export const SECRET = 'gateway-token-0123456789abcdef0123456789abcdef';
@@ -251,8 +253,18 @@ export const CONTRACT: readonly ContractCase[] = [
   },
 ];
 
-/** @returns what a gateway at `url` answers to the case's request */
-export async function ask(url: string, { request: [method, path, headers, body] }: ContractCase): Promise<Answer> {
-  const response = await fetch(url + path, { method, headers, ...(body !== undefined && { body }) });
-  return [response.status, await response.text()];
+/**
+ * Each request has a socket of its own: a pooled one may be closed by the gateway just then.
+ *
+ * @returns what a gateway at `url` answers to the case's request
+ */
+export async function ask(
+  url: string,
+  { request: [method, path, headers, body] }: Pick<ContractCase, 'request'>,
+): Promise<Answer> {
+  const sent = request(url + path, { method, headers, agent: false, ...(signal && { signal }) }).end(body);
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
+  let text = '';
+  for await (const part of response.setEncoding('utf8')) text += part;
+  return [response.statusCode ?? 0, text];
 }

@@ -4,13 +4,16 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SECRET as token } from './contract.ts';
+import { ask, SECRET as token } from './contract.ts';
 import { installGateway } from './install.ts';
 import { startModel, type Model } from './model.ts';
 
 /** Cold, on a busy machine, the newest releases need most of this. */
 const READY_MS = 90_000;
 const GRACE_MS = 5_000;
+
+/** Name of the folder that the agent `beta` works in. */
+export const BETA_WORKSPACE = 'work-beta';
 
 export type Auth =
   | { readonly mode: 'token' }
@@ -149,7 +152,7 @@ function gatewayConfig(
       },
       list: [
         { id: 'main', default: true },
-        { id: 'beta', workspace: join(at.dir, 'work-beta') },
+        { id: 'beta', workspace: join(at.dir, BETA_WORKSPACE) },
       ],
     },
     ...config,
@@ -160,10 +163,7 @@ async function ready(url: string, child: ChildProcess): Promise<void> {
   const deadline = AbortSignal.timeout(READY_MS);
   while (true) {
     if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode} before it was ready`);
-    const status = await fetch(`${url}/healthz`, { signal: deadline }).then(
-      (response) => response.status,
-      () => 0,
-    );
+    const [status] = await ask(url, { request: ['GET', '/healthz', {}] }, deadline).catch(() => [0]);
     if (status === 200) return;
     deadline.throwIfAborted();
     await new Promise((resolve) => setTimeout(resolve, 200));

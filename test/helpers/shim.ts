@@ -38,6 +38,9 @@ export async function startShim(yaml: string, env: Readonly<Record<string, strin
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { PATH: process.env.PATH ?? '', HOME: dir, ...env },
   });
+  // A test that breaks off must not leave it behind.
+  const abandon = (): void => void child.kill('SIGKILL');
+  process.once('exit', abandon);
   const exit = new Promise<number | null>((resolve, reject) => child.once('exit', resolve).once('error', reject));
   const lines: LogLine[] = [];
   const waiting = new Set<(line: LogLine) => void>();
@@ -74,6 +77,7 @@ export async function startShim(yaml: string, env: Readonly<Record<string, strin
       const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
       const code = await exit;
       clearTimeout(timer);
+      process.off('exit', abandon);
       await rm(dir, { recursive: true, force: true });
       return code;
     },

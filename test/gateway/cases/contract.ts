@@ -15,11 +15,9 @@ export async function contract(
   headers: Readonly<Record<string, string>>,
 ): Promise<void> {
   // Some rows need a session that exists.
-  await fetch(`${url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { ...headers, 'content-type': 'application/json', 'x-openclaw-session-key': 'agent:main:main' },
-    body: '{"model":"openclaw/main","messages":[{"role":"user","content":"hi"}]}',
-  }).then((response) => response.text());
+  const body = '{"model":"openclaw/main","messages":[{"role":"user","content":"hi"}]}';
+  const session = { ...headers, 'content-type': 'application/json', 'x-openclaw-session-key': 'agent:main:main' };
+  await ask(url, { request: ['POST', '/v1/chat/completions', session, body] });
   const release = standInRelease();
   const standIn = await startStandIn({ release, auth: authOf(mode, release) });
   t.teardown(() => standIn.close());
