@@ -75,24 +75,31 @@ void t.test('at the limit streams are told between events, requests refused, bod
   t.strictSame(ends.sort(), ['0 caller_gone', '200 shutdown', '200 shutdown', '200 shutdown', '503 shutdown']);
 });
 
-void t.test('a stream whose caller does not read is ended all the same', async (t) => {
-  const gateway = await startRawGateway(t, {
-    onRequest: ({ socket }) => {
-      socket.write(STREAM);
-      const event = `9\r\ndata: 1\n\n\r\n`.repeat(5_000);
-      const fill = (): void => {
-        while (!socket.destroyed && socket.write(event));
-      };
-      socket.on('drain', fill);
-      fill();
-    },
-  });
-  const { port, drain, nextLine } = await startStack(t, { gatewayUrl: gateway.url, more: 'drain: { timeout: 50ms }' });
-  const line = nextLine();
-  const raw = await openRaw(t, port);
-  raw.socket.pause();
-  raw.send(get('/v1/models'));
-  await gateway.connection(1);
-  await drain();
-  t.match(await line, { status: 200, end: 'shutdown' });
-});
+void t.test(
+  'a stream whose caller does not read is told all the same, and ended before the connections are',
+  async (t) => {
+    const gateway = await startRawGateway(t, { onRequest: ({ socket }) => void socket.write(STREAM) });
+    const { port, drain, nextLine } = await startStack(t, {
+      gatewayUrl: gateway.url,
+      more: 'drain: { timeout: 50ms }',
+    });
+    const line = nextLine();
+    const raw = await openRaw(t, port);
+    raw.socket.pause();
+    raw.send(get('/v1/models'));
+    const { socket, until } = await gateway.connection(1);
+    await until(({ text }) => text.endsWith('\r\n\r\n'));
+    const event = `3e89\r\ndata: ${'x'.repeat(16_001)}\n\n\r\n`;
+    // One by one, so that the shim stops reading after a whole event.
+    while (!socket.writableNeedDrain) {
+      socket.write(event);
+      await new Promise(setImmediate);
+    }
+    const begun = performance.now();
+    const drained = drain();
+    t.match(await line, { status: 200, end: 'shutdown' });
+    await drained;
+    const took = performance.now() - begun;
+    t.ok(took < 1_900, `${Math.round(took)} ms: all connections are closed at 2,050`);
+  },
+);

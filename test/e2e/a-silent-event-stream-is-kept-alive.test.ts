@@ -155,6 +155,24 @@ void t.test('0 is off', async (t) => {
   t.ok(raw.text.endsWith(chunk('data: 1\n\n')));
 });
 
+void t.test('not while events keep coming', async (t) => {
+  const { gateway, open, severalBeats } = await watch(t, '300ms');
+  const raw = await open('/v1/models', [head(STREAM)]);
+  const { socket } = gateway.connections[0] as GatewayConnection;
+  let over = false;
+  const silence = async (): Promise<void> => {
+    for (let i = 0; i < 8; i++) await severalBeats();
+    over = true;
+  };
+  const silent = silence();
+  while (!over) {
+    socket.write(chunk('data: 1\n\n'));
+    await new Promise(setImmediate);
+  }
+  await silent;
+  t.equal(beats(raw.text), 0);
+});
+
 void t.test('never while the caller has something to read', async (t) => {
   const event = chunk(`data: ${'x'.repeat(16_000)}\n\n`);
   const { gateway, open, severalBeats } = await watch(t, '60ms');
