@@ -206,3 +206,44 @@ void t.test('F20 two callers with the same request never share an answer', async
   t.equal(await reader.body, 'operator.read');
   t.equal(await admin.body, 'operator.admin');
 });
+
+void t.test('F14 garbage behind a request that is being answered ends the connection after its answer', async (t) => {
+  const gateway = await startRawGateway(t, { onRequest: () => undefined });
+  const { port } = await startStack(t, { gatewayUrl: gateway.url });
+  const raw = await openRaw(t, port);
+  raw.send(get('/v1/models?1'));
+  const { socket, until } = await gateway.connection(1);
+  await until(({ text }) => text.endsWith('\r\n\r\n'));
+  socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha');
+  await raw.until((text) => text.endsWith('ha'));
+  raw.send(`${get('/v1/models?2')}\0\0\r\n\r\n`);
+  raw.send('more garbage');
+  socket.write('lf');
+  t.match(await raw.closed(), /^HTTP\/1\.1 200 OK[^]*\r\n\r\nhalf$/);
+  t.notMatch(gateway.text, /\?2/);
+});
+
+void t.test('F14 garbage, then a hang-up: the gateway request is aborted', async (t) => {
+  const gateway = await startRawGateway(t, { onRequest: () => undefined });
+  const { port, nextLine } = await startStack(t, { gatewayUrl: gateway.url });
+  const line = nextLine();
+  const raw = await openRaw(t, port);
+  raw.send(`${get('/v1/models')}\0\0\r\n\r\n`);
+  const connection = await gateway.connection(1);
+  await connection.until(({ text }) => text.endsWith('\r\n\r\n'));
+  raw.socket.end();
+  await connection.until(({ ended }) => ended);
+  t.match(await line, { end: 'caller_gone' });
+});
+
+void t.test('P17 a CONNECT behind a request that is being answered is never taken for its answer', async (t) => {
+  const gateway = await startRawGateway(t, { onRequest: () => undefined });
+  const { port } = await startStack(t, { gatewayUrl: gateway.url });
+  const raw = await openRaw(t, port);
+  raw.send(get('/v1/models'));
+  const connection = await gateway.connection(1);
+  await connection.until(({ text }) => text.endsWith('\r\n\r\n'));
+  raw.send(`CONNECT a:1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
+  t.equal(await raw.closed(), '');
+  await connection.until(({ ended }) => ended);
+});
