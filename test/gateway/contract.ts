@@ -261,6 +261,7 @@ export const CONTRACT: readonly ContractCase[] = [
 export async function ask(
   url: string,
   { request: [method, path, headers, body] }: Pick<ContractCase, 'request'>,
+  signal?: AbortSignal,
 ): Promise<Answer> {
   const sent = request(url + path, { method, headers, agent: false, ...(signal && { signal }) }).end(body);
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
