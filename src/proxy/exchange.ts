@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ERRORS, refuse, type ErrorCode, type Refusal } from '../errors.ts';
 import type { About } from '../gate.ts';
 import type { EndReason, Logger, RequestRecord } from '../observe/log.ts';
+import type { Forwarding } from './forward.ts';
 import { LINGER_MS, writeRawRefusal, writeRefusal } from './refuse.ts';
 
 /** What exchanges share. */
@@ -20,6 +21,8 @@ export class Exchange {
   readonly #context: ExchangeContext;
   readonly #started = performance.now();
   about: About = {};
+  /** The gateway's side of it, once there is one. */
+  forwarding: Forwarding | undefined;
   /** Bytes of the request body. */
   bytesIn = 0;
   /** Bytes of the gateway's response body. */

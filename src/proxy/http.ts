@@ -56,9 +56,11 @@ export interface HttpProxy {
  */
 export function createHttpProxy(parts: ProxyParts): HttpProxy {
   const { gate, pool, logger, randomId } = parts;
-  const open = new Map<Exchange, Forwarding>();
-  /** The exchange of each connection; at most one is open at a time. */
-  const latest = new WeakMap<Duplex, Exchange>();
+  /**
+   * The exchange of each connection; at most one is open at a time. By connection, since a collection that gains and
+   * loses a key with every request leaves dead tables, which keep requests until the next full garbage collection.
+   */
+  const latest = new Map<Duplex, Exchange>();
 
   const proxy: HttpProxy = {
     handle(req, res) {
@@ -70,7 +72,9 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
       }
       if (!res.socket.writable) return;
       const exchange = new Exchange(randomId(), req, res, parts);
-      latest.set(req.socket, exchange);
+      const { socket } = req;
+      if (!latest.has(socket)) socket.once('close', () => latest.delete(socket));
+      latest.set(socket, exchange);
       guard(exchange, () => {
         const decision = gate.decide(factsOf(req));
         exchange.about = decision.about;
@@ -109,7 +113,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
         return;
       }
       if (exchange) {
-        open.get(exchange)?.abandon('caller_gone');
+        exchange.forwarding?.abandon('caller_gone');
         exchange.breakOff(refusal);
       } else if (refusal && socket.writable) {
         refuseSocket(socket, refusal, { id: randomId(), peer: (socket as IncomingMessage['socket']).remoteAddress });
@@ -121,7 +125,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
     idle(socket) {
       const exchange = openOn(socket);
       if (exchange?.waitsForGateway) return true;
-      const forwarding = exchange && open.get(exchange);
+      const forwarding = exchange?.forwarding;
       if (forwarding && exchange.req.readableLength > 0 && !exchange.res.headersSent) {
         // The gateway does not take the request. No run waits on it yet, and a full connection does not even tell
         // that its caller has left.
@@ -134,7 +138,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
     },
 
     endAll(reason, refusal) {
-      for (const forwarding of open.values()) forwarding.end(reason, refusal);
+      for (const { forwarding } of latest.values()) forwarding?.end(reason, refusal);
     },
   };
   return proxy;
@@ -172,8 +176,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
   function send(exchange: Exchange, decision: Forward, body: Buffer | PassingBody | null): Forwarding {
     const passing = body instanceof PassingBody ? body : undefined;
     const forwarding = new Forwarding(exchange, decision, passing, parts);
-    open.set(exchange, forwarding);
-    exchange.res.once('close', () => open.delete(exchange));
+    exchange.forwarding = forwarding;
     const { headers, contentLength } = decision;
     if (passing && contentLength !== undefined) headers.push('content-length', String(contentLength));
     pool.dispatch(
