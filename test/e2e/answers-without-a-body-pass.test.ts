@@ -12,7 +12,12 @@ interface Case {
 }
 
 const CASES: readonly Case[] = [
-  { name: '204', method: 'GET', answer: 'HTTP/1.1 204 No Content\r\n\r\n', headers: { 'transfer-encoding': undefined } },
+  {
+    name: '204',
+    method: 'GET',
+    answer: 'HTTP/1.1 204 No Content\r\n\r\n',
+    headers: { 'transfer-encoding': undefined },
+  },
   {
     name: '204 with framing that it must not have',
     method: 'GET',
@@ -44,7 +49,12 @@ const CASES: readonly Case[] = [
     answer: 'HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n',
     headers: { 'content-length': '9' },
   },
-  { name: 'an empty 200', method: 'GET', answer: 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', headers: { 'content-length': '0' } },
+  {
+    name: 'an empty 200',
+    method: 'GET',
+    answer: 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
+    headers: { 'content-length': '0' },
+  },
 ];
 
 void t.test('the next answer on the connection is the next request’s', async (t) => {

@@ -108,6 +108,12 @@ interface PassedCase {
 export const PASSED: readonly PassedCase[] = [
   { name: 'a length', bytes: post(CL, BODY), framing: 'content-length: 7', body: BODY },
   {
+    name: 'a length of a body that passes as it comes',
+    bytes: post('Content-Length: 70000\r\n', 'x'.repeat(70_000)),
+    framing: 'content-length: 70000',
+    body: 'x'.repeat(70_000),
+  },
+  {
     name: 'F5 a length with zeros before it',
     bytes: post('Content-Length: 007\r\n', BODY),
     framing: 'content-length: 7',

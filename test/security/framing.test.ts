@@ -1,4 +1,5 @@
 /** Section 2.2 of the corpus: framing and smuggling, on the caller's side of the shim. */
+import { connect } from 'node:net';
 import t from 'tap';
 import { readRequests } from '../helpers/requests.ts';
 import { startRawGateway } from '../helpers/raw-gateway.ts';
@@ -60,6 +61,21 @@ void t.test('refused in the body: the gateway never sees a whole request, and it
       });
     }
   }
+});
+
+void t.test('refused in the body: the gateway is told at once, also where the caller stays', async (t) => {
+  const gateway = await startRawGateway(t);
+  const { port } = await startStack(t, { gatewayUrl: gateway.url });
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  t.teardown(() => socket.destroy());
+  socket.resume();
+  socket.write(post(TE, '2\r\n[]\r\n'));
+  const connection = await gateway.connection(1);
+  await connection.until(({ text }) => text.endsWith('[]'));
+  const begun = performance.now();
+  socket.write('no chunk\r\n');
+  await connection.until(({ ended }) => ended);
+  t.ok(performance.now() - begun < 2_000, 'before the time of lingering is over');
 });
 
 void t.test('passed: exactly these bytes reach the gateway', async (t) => {
@@ -161,6 +177,7 @@ void t.test('F13 each pipelined request is judged by itself, and the first bad o
     garbage.responses.map(({ status }) => status),
     [200],
   );
+  t.equal(garbage.responses[0]?.headers.connection, 'close');
   t.ok(garbage.closed);
   t.equal((await rawExchange(port, get('/v1/models'))).status, 200);
 });
