@@ -25,6 +25,7 @@ export interface About {
 export interface Forward {
   readonly kind: 'forward';
   readonly about: About;
+  readonly route: Route;
   /** Names and values, alternating: all that the gateway gets, but for the framing of the body. */
   readonly headers: string[];
   readonly hasBody: boolean;
@@ -108,6 +109,7 @@ export function createGate(parts: GateParts): Gate {
       return {
         kind: 'forward',
         about,
+        route: permission.route,
         headers: outgoing(facts, head, [...permission.headers, ...ours]),
         hasBody: head.hasBody,
         contentLength: head.contentLength,
@@ -146,6 +148,7 @@ function anonymous(about: About): Forward {
   return {
     kind: 'forward',
     about: { ...about, route: HEALTH },
+    route: HEALTH,
     headers: ['x-openclaw-scopes', ''],
     hasBody: false,
     contentLength: 0,

@@ -1,11 +1,16 @@
 /** Which of the gateway's own refusals are about the shim, not the caller. Pure. */
+import type { GatewayAuth } from '../config/config.ts';
 import { refuse, type Refusal } from '../errors.ts';
 import { hasScope, isScope } from '../scopes.ts';
 import type { Scope } from '../types.ts';
 
 /** Ids of the findings that an operator looks up; stable. */
 export type Finding =
-  'gateway_secret_refused' | 'proxy_attribution_required' | 'trusted_proxy_refused' | 'scope_not_honoured';
+  | 'gateway_secret_refused'
+  | 'proxy_attribution_required'
+  | 'trusted_proxy_refused'
+  | 'scope_not_honoured'
+  | 'endpoint_not_enabled';
 
 const ADVICE: Record<Finding, string> = {
   gateway_secret_refused:
@@ -13,47 +18,76 @@ const ADVICE: Record<Finding, string> = {
   proxy_attribution_required:
     'The gateway wants client attribution. Its operator should set gateway.trustedProxies in openclaw.json, or use the token hop.',
   trusted_proxy_refused:
-    'The gateway does not trust the proxy. Its operator should check gateway.trustedProxies, auth.trustedProxy.allowLoopback and the required headers in openclaw.json.',
+    'The gateway does not trust the proxy. Its operator should check auth.mode, trustedProxies, auth.trustedProxy.userHeader, .requiredHeaders and .allowLoopback under gateway in openclaw.json.',
   scope_not_honoured:
-    'The gateway did not honour the scope that the proxy sent. In the token hop this release may not allow this route to any HTTP caller.',
+    'The gateway did not honour the scope that the proxy sent. In this hop its release may not allow this route to any HTTP caller.',
+  endpoint_not_enabled:
+    'The gateway does not serve this endpoint. Its operator should enable it under gateway.http.endpoints in openclaw.json.',
 };
 
-/** Statuses whose body has to be read before it is known whom the refusal is about. */
-export function mayBlameShim(status: number): boolean {
-  return status === 401 || status === 403;
+/** How the gateway is reached, as far as its refusals depend on it. */
+export interface Hop {
+  readonly mode: GatewayAuth['mode'];
+  /** Folded names of configured identity headers, which the gateway may quote and the log must not. */
+  readonly secretNames: ReadonlySet<string>;
+}
+
+/** The gateway's answer to one request. */
+export interface GatewayAnswer {
+  readonly status: number;
+  /** As far as it was read. */
+  readonly body: string;
+  /** Template of the route. */
+  readonly template: string;
+  /** The scopes that were sent with the request. */
+  readonly sent: readonly Scope[];
+}
+
+/**
+ * @param status of the gateway's answer
+ * @param contentType its media type
+ * @returns whether its body has to be read before it is known whom it is about. The control UI answers unknown
+ *   `GET`s with a page and 200, up to 2026.3.28 below `/v1/` too.
+ */
+export function mayBlameShim(status: number, contentType: string | undefined): boolean {
+  return status === 401 || status === 403 || status === 404 || (status === 200 && isPage(contentType));
 }
 
 /**
  * A caller must never be told that their token is wrong when it is ours.
  *
- * @param status status of the gateway's answer
- * @param body its body, as far as it was read
- * @param sent the scopes that the gateway was sent for this caller
- * @param secretNames names of configured identity headers, which the gateway may quote and the log must not
+ * @param hop how the gateway is reached
+ * @param answer what it said
  * @returns 502 `gateway_refused` with what the operator must change, or `undefined` where the answer is the caller's
  */
-export function blameShim(
-  status: number,
-  body: string,
-  sent: readonly Scope[],
-  secretNames: ReadonlySet<string>,
-): Refusal | undefined {
-  const finding = findingOf(status, body, sent);
+export function blameShim(hop: Hop, answer: GatewayAnswer): Refusal | undefined {
+  const finding = findingOf(hop, answer);
   if (!finding) return undefined;
-  let quoted = body.slice(0, 500);
-  for (const name of secretNames)
+  let quoted = answer.body.slice(0, 500);
+  for (const name of hop.secretNames) {
     quoted = quoted.replaceAll(new RegExp(name.replaceAll('-', '[^a-z0-9]'), 'gi'), '****');
+  }
   return refuse('gateway_refused', {
     message: `${ADVICE[finding]} (finding: ${finding})`,
-    reason: `${finding}: the gateway answered ${status} ${quoted}`,
+    reason: `${finding}: the gateway answered ${answer.status} ${quoted}`,
   });
 }
 
-function findingOf(status: number, body: string, sent: readonly Scope[]): Finding | undefined {
-  if (/proxy_attribution_required/.test(body)) return 'proxy_attribution_required';
-  if (/trusted_proxy_|trusted-proxy/.test(body)) return 'trusted_proxy_refused';
+/** The words are those of the releases from 2026.3.28 to 2026.9.6. */
+function findingOf({ mode }: Hop, { status, body, template, sent }: GatewayAnswer): Finding | undefined {
+  if (status === 200 || status === 404) {
+    const absent = status === 200 ? /^\s*<!doctype html/i.test(body) : body.trim() === 'Not Found';
+    return absent && template.startsWith('/v1/') ? 'endpoint_not_enabled' : undefined;
+  }
+  if (body.includes('proxy_attribution_required')) return 'proxy_attribution_required';
+  // A missing or wrong identity header is the same plain 401 as a wrong secret.
+  if (body.includes('trusted_proxy_') || (status === 401 && mode === 'trusted-proxy')) return 'trusted_proxy_refused';
   if (status === 401) return 'gateway_secret_refused';
+  if (body.includes('Session kills require')) return 'scope_not_honoured';
   const missing = /missing scope: ([a-z.]+)/.exec(body)?.[1];
-  if (missing !== undefined && isScope(missing) && hasScope(sent, missing)) return 'scope_not_honoured';
-  return undefined;
+  return missing !== undefined && isScope(missing) && hasScope(sent, missing) ? 'scope_not_honoured' : undefined;
+}
+
+function isPage(contentType: string | undefined): boolean {
+  return contentType !== undefined && /^text\/html\b/i.test(contentType);
 }

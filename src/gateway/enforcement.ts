@@ -10,6 +10,9 @@ export interface Enforcement {
   readonly why: string;
 }
 
+/** Routes on which 2026.3.28 asks no scope in any mode. */
+const UNASKED: ReadonlySet<string> = new Set(['/tools/invoke', '/v1/embeddings', '/sessions/{key}/kill']);
+
 type Mode = GatewayAuth['mode'];
 
 /**
@@ -22,9 +25,9 @@ type Mode = GatewayAuth['mode'];
 export function enforcementOf(mode: Mode, route: Route): readonly Enforcement[] {
   if (route.hooksToken !== undefined) return [{ from: '2026.3.24', enforces: false, why: 'webhooks know no scopes' }];
   const before: Enforcement = { from: '2026.3.24', enforces: false, why: 'no scope is asked of HTTP callers yet' };
-  const invoke = route.template === '/tools/invoke';
-  const header: Enforcement = invoke
-    ? { from: '2026.3.28', enforces: false, why: '/tools/invoke asks no scope' }
+  const unasked = UNASKED.has(route.template);
+  const header: Enforcement = unasked
+    ? { from: '2026.3.28', enforces: false, why: 'this route asks no scope yet' }
     : { from: '2026.3.28', enforces: true, why: 'the scopes header decides' };
   if (mode === 'token' || mode === 'password') {
     const owner: Enforcement = { from: '2026.3.31', enforces: false, why: 'every bearer is full owner' };
@@ -39,5 +42,5 @@ export function enforcementOf(mode: Mode, route: Route): readonly Enforcement[] 
     };
     return [before, header, refused];
   }
-  return invoke ? [before, header, all] : [before, header];
+  return unasked ? [before, header, all] : [before, header];
 }

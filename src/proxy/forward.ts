@@ -1,8 +1,9 @@
 /** One request at the gateway, and its answer on the way back. Lifetimes are tied both ways. */
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { errorBody, type Refusal } from '../errors.ts';
 import type { Forward } from '../gate.ts';
-import { blameShim, mayBlameShim } from '../gateway/blame.ts';
+import { blameShim, mayBlameShim, type Hop } from '../gateway/blame.ts';
 import { buildResponseHeaders } from '../headers/response.ts';
 import type { EndReason } from '../observe/log.ts';
 import type { PassingBody } from './body.ts';
@@ -20,7 +21,7 @@ type Controller = Dispatcher.DispatchController;
 
 /** What forwardings share. */
 export interface ForwardSettings {
-  readonly secretNames: ReadonlySet<string>;
+  readonly hop: Hop;
   /** Milliseconds of silence after which an event stream gets a comment; 0 is off. */
   readonly heartbeat: number;
 }
@@ -111,16 +112,16 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     if (this.#aborted) controller.abort(this.#aborted);
   }
 
-  onResponseStart(controller: Controller, status: number): void {
+  onResponseStart(controller: Controller, status: number, headers: IncomingHttpHeaders): void {
     if (status < 200 || this.#over) return;
     const raw = (controller.rawHeaders as Buffer[]).map((part) => part.toString('latin1'));
-    if (mayBlameShim(status)) this.#withheld = { status, raw, chunks: [], size: 0 };
+    if (mayBlameShim(status, headers['content-type'])) this.#withheld = { status, raw, chunks: [], size: 0 };
     else this.#begin(status, raw);
   }
 
   #begin(status: number, raw: readonly string[]): void {
     const { req, res, id, unread } = this.#exchange;
-    const head = buildResponseHeaders(raw, this.#settings.secretNames);
+    const head = buildResponseHeaders(raw, this.#settings.hop.secretNames);
     head.headers.push('x-request-id', id, ...corsHeaders(this.#decision.about.origin));
     // What is left of the request body could not be told from the next request.
     if (unread) head.headers.push('connection', 'close');
@@ -165,8 +166,9 @@ export class Forwarding implements Dispatcher.DispatchHandler {
 
   /** @returns whether the answer was about the shim, and the caller got the shim's own instead */
   #blamed({ status, chunks }: Withheld): boolean {
+    const { scopes: sent, route } = this.#decision;
     const body = Buffer.concat(chunks).toString('utf8');
-    const refusal = blameShim(status, body, this.#decision.scopes, this.#settings.secretNames);
+    const refusal = blameShim(this.#settings.hop, { status, body, template: route.template, sent });
     if (refusal) this.end('refused', refusal);
     return refusal !== undefined;
   }

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { ERRORS, refuse, type Refusal } from '../errors.ts';
 import type { Forward, Gate } from '../gate.ts';
+import type { Hop } from '../gateway/blame.ts';
 import type { GatewayPool } from '../gateway/pool.ts';
 import type { EndReason, Logger } from '../observe/log.ts';
 import { checkToolBody } from '../policy/tools.ts';
@@ -20,7 +21,7 @@ export interface ProxyParts {
   readonly gate: Gate;
   readonly pool: GatewayPool;
   readonly logger: Logger;
-  readonly secretNames: ReadonlySet<string>;
+  readonly hop: Hop;
   readonly heartbeat: number;
   readonly gatewayIdle: number;
   /** Most bytes that are read away of a body that nobody wants. */

@@ -61,7 +61,7 @@ export async function startShim(config: Config, logger: Logger, options: ShimOpt
     gate,
     pool,
     logger,
-    secretNames: presenter.secretNames,
+    hop: { mode: config.gateway.auth.mode, secretNames: presenter.secretNames },
     heartbeat: config.stream.heartbeat,
     gatewayIdle: config.stream.gatewayIdle,
     drainLimit: config.limits.body,

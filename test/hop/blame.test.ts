@@ -1,13 +1,20 @@
 import t from 'tap';
-import { blameShim, mayBlameShim, type Finding } from '../../src/gateway/blame.ts';
+import { blameShim, mayBlameShim, type Finding, type Hop } from '../../src/gateway/blame.ts';
 import type { Scope } from '../../src/types.ts';
 
 const missing = (scope: string): string =>
   JSON.stringify({ ok: false, error: { type: 'forbidden', message: `missing scope: ${scope}` } });
 const WRITE: readonly Scope[] = ['operator.write'];
 
+const TOKEN: Hop = { mode: 'token', secretNames: new Set() };
+const PROXY: Hop = { mode: 'trusted-proxy', secretNames: new Set(['x-who-5d1e']) };
+const PAGE = '<!doctype html>\n<html lang="en">';
+
 interface Case {
   readonly name: string;
+  readonly hop?: Hop;
+  readonly template?: string;
+  readonly type?: string;
   readonly status: number;
   readonly body: string;
   readonly sent?: readonly Scope[];
@@ -36,10 +43,36 @@ const CASES: readonly Case[] = [
   },
   { name: 'an untrusted proxy', status: 403, body: 'trusted_proxy_loopback_source', finding: 'trusted_proxy_refused' },
   {
-    name: 'an untrusted proxy in words',
+    name: 'a 401 where there is no secret',
+    hop: PROXY,
     status: 401,
-    body: 'trusted-proxy auth failed',
+    body: '{"error":{"message":"Unauthorized","type":"unauthorized"}}',
     finding: 'trusted_proxy_refused',
+  },
+  {
+    name: 'a kill that wants a local admin',
+    template: '/sessions/{key}/kill',
+    status: 403,
+    body: 'Session kills require a local admin request or requester session ownership.',
+    finding: 'scope_not_honoured',
+  },
+  { name: 'an endpoint that is off', status: 404, body: 'Not Found', finding: 'endpoint_not_enabled' },
+  { name: 'the same elsewhere', template: '/sessions/{key}/kill', status: 404, body: 'Not Found', finding: undefined },
+  { name: 'a model that is not there', status: 404, body: '{"error":{"message":"x"}}', finding: undefined },
+  {
+    name: 'the control UI in an endpoint that is off',
+    type: 'text/html',
+    status: 200,
+    body: PAGE,
+    finding: 'endpoint_not_enabled',
+  },
+  {
+    name: 'a page of an added route',
+    template: '/page',
+    type: 'text/html; charset=utf-8',
+    status: 200,
+    body: PAGE,
+    finding: undefined,
   },
   { name: 'a scope that was sent', status: 403, body: missing('operator.write'), finding: 'scope_not_honoured' },
   {
@@ -54,10 +87,10 @@ const CASES: readonly Case[] = [
   { name: 'another 403', status: 403, body: '{"error":{"message":"forbidden"}}', finding: undefined },
 ];
 
-for (const { name, status, body, sent = WRITE, finding } of CASES) {
+for (const { name, hop = TOKEN, template = '/v1/models', type, status, body, sent = WRITE, finding } of CASES) {
   void t.test(name, async (t) => {
-    t.equal(mayBlameShim(status), true);
-    const refusal = blameShim(status, body, sent, new Set());
+    t.equal(mayBlameShim(status, type), true);
+    const refusal = blameShim(hop, { status, body, template, sent });
     if (finding === undefined) return t.equal(refusal, undefined);
     t.equal(refusal?.code, 'gateway_refused');
     t.match(refusal?.message, new RegExp(`\\(finding: ${finding}\\)$`));
@@ -65,18 +98,22 @@ for (const { name, status, body, sent = WRITE, finding } of CASES) {
   });
 }
 
-void t.test('only a 401 or 403 can be about the shim', async (t) => {
-  for (const status of [200, 204, 302, 400, 402, 404, 429, 500, 502, 503])
-    t.equal(mayBlameShim(status), false, String(status));
+void t.test('other answers are never about the shim', async (t) => {
+  for (const status of [204, 302, 400, 402, 429, 500, 502, 503]) {
+    t.equal(mayBlameShim(status, 'text/html'), false, String(status));
+  }
+  for (const type of [undefined, 'text/event-stream', 'application/json', 'text/htmlx']) {
+    t.equal(mayBlameShim(200, type), false, type ?? 'no type');
+  }
 });
 
 void t.test('the reason is bounded', async (t) => {
-  t.ok((blameShim(401, 'x'.repeat(10_000), [], new Set())?.reason?.length ?? 0) < 600);
+  const refusal = blameShim(TOKEN, { status: 401, body: 'x'.repeat(10_000), template: '/v1/models', sent: [] });
+  t.ok((refusal?.reason?.length ?? 0) < 600);
 });
 
-void t.test('the log does not quote the name of a secret header, however it is written', (t) => {
+void t.test('the log does not quote the name of a secret header, however it is written', async (t) => {
   const body = '{"error":{"message":"trusted_proxy_missing_header_X-Who-5d1e and x_who_5d1e"}}';
-  const refusal = blameShim(401, body, [], new Set(['x-who-5d1e']));
+  const refusal = blameShim(PROXY, { status: 401, body, template: '/v1/models', sent: [] });
   t.match(refusal?.reason, 'trusted_proxy_missing_header_**** and ****');
-  t.end();
 });
