@@ -50,7 +50,9 @@ export interface GatewayAnswer {
  *   `GET`s with a page and 200, up to 2026.3.28 below `/v1/` too.
  */
 export function mayBlameShim(status: number, contentType: string | undefined): boolean {
-  return status === 401 || status === 403 || status === 404 || (status === 200 && isPage(contentType));
+  if (status === 401 || status === 403) return true;
+  const type = contentType?.toLowerCase().split(';', 1)[0];
+  return (status === 404 && type === 'text/plain') || (status === 200 && type === 'text/html');
 }
 
 /**
@@ -86,8 +88,4 @@ function findingOf({ mode }: Hop, { status, body, template, sent }: GatewayAnswe
   if (body.includes('Session kills require')) return 'scope_not_honoured';
   const missing = /missing scope: ([a-z.]+)/.exec(body)?.[1];
   return missing !== undefined && isScope(missing) && hasScope(sent, missing) ? 'scope_not_honoured' : undefined;
-}
-
-function isPage(contentType: string | undefined): boolean {
-  return contentType !== undefined && /^text\/html\b/i.test(contentType);
 }

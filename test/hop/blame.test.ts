@@ -56,9 +56,28 @@ const CASES: readonly Case[] = [
     body: 'Session kills require a local admin request or requester session ownership.',
     finding: 'scope_not_honoured',
   },
-  { name: 'an endpoint that is off', status: 404, body: 'Not Found', finding: 'endpoint_not_enabled' },
-  { name: 'the same elsewhere', template: '/sessions/{key}/kill', status: 404, body: 'Not Found', finding: undefined },
-  { name: 'a model that is not there', status: 404, body: '{"error":{"message":"x"}}', finding: undefined },
+  {
+    name: 'an endpoint that is off',
+    type: 'text/plain; charset=utf-8',
+    status: 404,
+    body: 'Not Found',
+    finding: 'endpoint_not_enabled',
+  },
+  {
+    name: 'the same elsewhere',
+    type: 'text/plain',
+    template: '/sessions/{key}/kill',
+    status: 404,
+    body: 'Not Found',
+    finding: undefined,
+  },
+  {
+    name: 'a model that is not there',
+    type: 'text/plain',
+    status: 404,
+    body: '{"error":{"message":"x"}}',
+    finding: undefined,
+  },
   {
     name: 'the control UI in an endpoint that is off',
     type: 'text/html',
@@ -103,7 +122,7 @@ void t.test('other answers are never about the shim', async (t) => {
     t.equal(mayBlameShim(status, 'text/html'), false, String(status));
   }
   for (const type of [undefined, 'text/event-stream', 'application/json', 'text/htmlx']) {
-    t.equal(mayBlameShim(200, type), false, type ?? 'no type');
+    for (const status of [200, 404]) t.equal(mayBlameShim(status, type), false, `${status} ${type}`);
   }
 });
 
