@@ -12,14 +12,14 @@ export interface RequestRecord {
   /** Template of the route; `undefined` where none was found. */
   readonly route: string | undefined;
   /** The path of a request without a route, cut to 200 characters. */
-  readonly path?: string;
+  readonly path: string | undefined;
   readonly peer: string | undefined;
   readonly status: number;
   /** The error code of the shim's own answers. */
-  readonly code?: string;
-  readonly reason?: string;
+  readonly code: string | undefined;
+  readonly reason: string | undefined;
   /** Headers that the caller sent and may not. */
-  readonly dropped?: readonly string[];
+  readonly dropped: readonly string[] | undefined;
   readonly ttfb: number;
   readonly ms: number;
   readonly in: number;
@@ -41,7 +41,7 @@ export type EndReason =
 
 /** Lines are kept together for this long, which saves a system call a request; an end of the process flushes. */
 const FLUSH_MS = 100;
-const BUFFER_BYTES = 4096;
+const BUFFER_BYTES = 8 * 1024;
 
 /** The log and the way to empty its buffer. */
 export interface Log {
@@ -64,9 +64,19 @@ export async function createLog(fd: number, pretty: boolean): Promise<Log> {
   const stream = pino.destination({ dest: fd, sync: false, minLength: BUFFER_BYTES });
   const timer = setInterval(() => stream.flush(), FLUSH_MS);
   timer.unref();
-  const logger = pino(
-    { base: undefined, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
-    stream,
-  );
+  const logger = pino({ base: undefined, timestamp, formatters: { level: (label) => ({ level: label }) } }, stream);
   return { logger, flush: () => stream.flushSync() };
+}
+
+let millisecond = 0;
+let written = '';
+
+/** Writing a date costs more than the rest of a line; many lines share a millisecond. */
+function timestamp(): string {
+  const now = Date.now();
+  if (now !== millisecond) {
+    millisecond = now;
+    written = `,"time":"${new Date(now).toISOString()}"`;
+  }
+  return written;
 }

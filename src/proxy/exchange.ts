@@ -41,7 +41,10 @@ export class Exchange {
     this.res = res;
     this.#context = context;
     this.#awaitsContinue = req.headers.expect !== undefined;
-    res.once('close', () => this.#log());
+    res.once('close', () => {
+      this.forwarding?.callerClosed();
+      this.#log();
+    });
   }
 
   /** Whether some of the request's body was not read yet, so that its connection cannot be used again. */
@@ -145,18 +148,19 @@ export class Exchange {
     const ms = performance.now() - this.#started;
     const code = this.#code;
     const path = about.route === undefined && about.caller !== undefined ? pathOf(req.url ?? '') : undefined;
+    // The log leaves out what is undefined.
     const record: RequestRecord = {
       id: this.id,
       caller: about.caller,
       token: about.tokenId,
       method: req.method ?? '',
       route: about.route?.template,
-      ...(path === undefined ? {} : { path }),
+      path,
       peer: about.peer,
       status: code ? ERRORS[code].status : res.headersSent ? res.statusCode : 0,
-      ...(code === undefined ? {} : { code }),
-      ...(this.#reason === undefined ? {} : { reason: this.#reason }),
-      ...(about.dropped && about.dropped.length > 0 ? { dropped: about.dropped } : {}),
+      code,
+      reason: this.#reason,
+      dropped: about.dropped?.length ? about.dropped : undefined,
       ttfb: round(this.#ttfb ?? ms),
       ms: round(ms),
       in: this.bytesIn,

@@ -14,6 +14,7 @@ import { errorEvent, EventBoundary, isEventStream, KEEP_ALIVE } from './sse.ts';
 
 /** A refusal of the gateway is read whole up to this size before it is known whom it is about. */
 const BLAME_BYTES = 16 * 1024;
+const SMALL_BYTES = 16 * 1024;
 /** How long a told end may take to reach the caller. */
 const FAREWELL_MS = 1_000;
 
@@ -47,15 +48,14 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   #boundary: EventBoundary | undefined;
   #timer: NodeJS.Timeout | undefined;
   #withheld: Withheld | undefined;
+  /** `Content-Length` of the gateway's answer, if it has one. */
+  #length = -1;
 
   constructor(exchange: Exchange, decision: Forward, body: PassingBody | undefined, settings: ForwardSettings) {
     this.#exchange = exchange;
     this.#decision = decision;
     this.#body = body;
     this.#settings = settings;
-    const { res } = exchange;
-    res.on('drain', () => this.#controller?.resume());
-    res.once('close', () => this.#callerClosed());
   }
 
   /**
@@ -101,8 +101,8 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#controller?.abort(this.#aborted);
   }
 
-  /** The gateway cancels a run whose client is gone, so it is told at once. */
-  #callerClosed(): void {
+  /** The caller's connection is closed. The gateway cancels a run whose client is gone, so it is told at once. */
+  callerClosed(): void {
     this.#finish();
     if (!this.#exchange.res.writableFinished) this.#abort('caller_gone');
   }
@@ -128,6 +128,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#exchange.begin();
     res.writeHead(status, head.headers);
     const { contentType, contentLength, contentEncoding } = head;
+    if (contentLength !== undefined) this.#length = Number(contentLength);
     const open = contentLength === undefined && contentEncoding === undefined && req.method !== 'HEAD';
     if (open && isEventStream(status, contentType)) {
       this.#boundary = new EventBoundary();
@@ -155,7 +156,12 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#exchange.bytesOut += chunk.length;
     this.#boundary?.push(chunk);
     this.#timer?.refresh();
-    if (!this.#exchange.res.write(chunk)) controller.pause();
+    const { res } = this.#exchange;
+    // As text, a small body that came whole goes out with its head in one piece.
+    const whole = chunk.length === this.#length && chunk.length <= SMALL_BYTES;
+    if (whole ? res.write(chunk.toString('latin1'), 'latin1') : res.write(chunk)) return;
+    controller.pause();
+    res.once('drain', () => controller.resume());
   }
 
   #withhold(withheld: Withheld, chunk: Buffer): void {
