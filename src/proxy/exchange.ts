@@ -80,13 +80,16 @@ export class Exchange {
   /**
    * Ends an answer that is whole. The rest of a request that is still coming is read away for a while first: a close
    * with unread bytes resets the connection, and the answer may be lost with it (RFC 9112 section 9.6).
+   *
+   * @param rest what is still to be written, as Latin-1
    */
-  finish(): void {
+  finish(rest = ''): void {
     const { req, res } = this;
     if (!this.unread || this.#awaitsContinue) {
-      res.end();
+      res.end(rest, 'latin1');
       return;
     }
+    if (rest !== '') res.write(rest, 'latin1');
     let left = this.#context.drainLimit;
     const end = (): void => {
       clearTimeout(timer);
@@ -103,12 +106,10 @@ export class Exchange {
     req.resume();
   }
 
-  /** Answers with a refusal, unless an answer has begun. */
+  /** Answers with a refusal; nothing of an answer was sent yet. */
   refuse(refusal: Refusal): void {
-    const { res } = this;
-    if (res.headersSent || res.destroyed) return;
     this.#refused(refusal);
-    writeRefusal(res, refusal, { id: this.id, origin: this.about.origin, close: this.unread });
+    writeRefusal(this.res, refusal, { id: this.id, origin: this.about.origin, close: this.unread });
     this.finish();
   }
 

@@ -50,6 +50,8 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   #withheld: Withheld | undefined;
   /** `Content-Length` of the gateway's answer, if it has one. */
   #length = -1;
+  /** A small body that came in one piece, as Latin-1. */
+  #whole: string | undefined;
 
   constructor(exchange: Exchange, decision: Forward, body: PassingBody | undefined, settings: ForwardSettings) {
     this.#exchange = exchange;
@@ -157,9 +159,12 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#boundary?.push(chunk);
     this.#timer?.refresh();
     const { res } = this.#exchange;
-    // As text, a small body that came whole goes out with its head in one piece.
-    const whole = chunk.length === this.#length && chunk.length <= SMALL_BYTES;
-    if (whole ? res.write(chunk.toString('latin1'), 'latin1') : res.write(chunk)) return;
+    if (chunk.length === this.#length && chunk.length <= SMALL_BYTES) {
+      // The end of the response follows in this tick: as text, the body goes out with its head in one write.
+      this.#whole = chunk.toString('latin1');
+      return;
+    }
+    if (res.write(chunk)) return;
     controller.pause();
     res.once('drain', () => controller.resume());
   }
@@ -192,7 +197,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       this.#release(this.#withheld);
     }
     this.#finish();
-    this.#exchange.finish();
+    this.#exchange.finish(this.#whole);
   }
 
   onResponseError(_controller: Controller, error: Error): void {

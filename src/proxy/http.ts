@@ -41,12 +41,8 @@ export interface HttpProxy {
    * @param refusal what its caller is told, `undefined` where nobody is left to tell
    */
   broken(socket: Duplex, refusal: Refusal | undefined): void;
-  /**
-   * Takes a connection on which nothing moved for the idle limit, and ends it unless it waits for the gateway's answer.
-   *
-   * @returns whether the connection goes on
-   */
-  idle(socket: Duplex): boolean;
+  /** Takes a connection on which nothing moved for the idle limit, and ends it unless it waits for the gateway's answer. */
+  idle(socket: Duplex): void;
   /** Ends every request that is at the gateway, told where it can be. */
   endAll(reason: EndReason, refusal: Refusal): void;
 }
@@ -125,17 +121,16 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
 
     idle(socket) {
       const exchange = openOn(socket);
-      if (exchange?.waitsForGateway) return true;
+      if (exchange?.waitsForGateway) return;
       const forwarding = exchange?.forwarding;
       if (forwarding && exchange.req.readableLength > 0 && !exchange.res.headersSent) {
         // The gateway does not take the request. No run waits on it yet, and a full connection does not even tell
         // that its caller has left.
         forwarding.end('gateway_idle', refuse('gateway_timeout', { reason: 'the gateway does not read the request' }));
-        return true;
+        return;
       }
       exchange?.endBecause('caller_idle');
       socket.destroy();
-      return false;
     },
 
     endAll(reason, refusal) {

@@ -39,8 +39,6 @@ export function createListener(parts: ListenerParts): Server {
     requireHostHeader: false,
     noDelay: true,
   });
-  // The gate bounds the count itself and refuses; the parser would hide what is over its limit.
-  server.maxHeadersCount = 0;
   server.maxConnections = parts.connections;
   server.timeout = parts.idleTimeout ?? IDLE_MS;
 
@@ -48,10 +46,7 @@ export function createListener(parts: ListenerParts): Server {
   server.on('checkContinue', (req, res) => proxy.handle(req, res));
   server.on('checkExpectation', (req, res) => proxy.handle(req, res));
   server.on('connect', (req, socket: Duplex) => proxy.connect(req, socket));
-  server.on('timeout', (socket: Socket) => {
-    // The timer of a socket is set anew only when something moves.
-    if (proxy.idle(socket)) socket.setTimeout(server.timeout);
-  });
+  server.on('timeout', (socket: Socket) => proxy.idle(socket));
 
   // The parser tells every further chunk, and the end, of a connection that it gave up.
   const broken = new WeakSet<Duplex>();

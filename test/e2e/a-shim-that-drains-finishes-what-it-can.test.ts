@@ -19,13 +19,16 @@ function refused(port: number): Promise<boolean> {
 }
 
 void t.test('a request under way is finished, nothing new is taken, and the drain is over with it', async (t) => {
-  const gateway = await startRawGateway(t, { onRequest: () => undefined });
+  const gateway = await startRawGateway(t, {
+    onRequest: ({ socket, text }) => void (text.includes('/healthz') && socket.write(JSON_ANSWER)),
+  });
   const { port, adminUrl, drain } = await startStack(t, { gatewayUrl: gateway.url });
   const idle = await openRaw(t, port);
   const raw = await openRaw(t, port);
   raw.send(get('/v1/models'));
   const connection = await gateway.connection(1);
   await connection.until(({ text }) => text.endsWith('\r\n\r\n'));
+  t.equal((await fetch(`${adminUrl}/readyz`)).status, 200);
   const drained = drain();
   t.equal(await refused(port), true);
   t.equal((await fetch(`${adminUrl}/readyz`)).status, 503);

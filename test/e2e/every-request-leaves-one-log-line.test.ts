@@ -41,6 +41,11 @@ const CASES: readonly Case[] = [
   },
   {
     name: 'no route: the path, without its query',
+    bytes: get('/nothing?secret-query'),
+    line: { ...KNOWN, path: /^\/nothing$/, status: 404, code: 'route_not_exposed', end: 'refused' },
+  },
+  {
+    name: 'no route: the path, cut, without its query',
     bytes: get(`/nothing/${'x'.repeat(300)}?secret-query`),
     line: { ...KNOWN, path: `/nothing/${'x'.repeat(191)}`, status: 404, code: 'route_not_exposed', end: 'refused' },
   },

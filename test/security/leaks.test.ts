@@ -98,6 +98,9 @@ void t.test('O5 heads that are too large are 431, and nothing of them is passed 
   }
   t.equal(gateway.text, '');
   t.equal((await rawExchange(port, get('/v1/models', many(254)))).status, 200);
+  const narrow = await startStack(t, { gatewayUrl: gateway.url, more: 'limits: { headerBytes: 8KiB }' });
+  t.equal((await rawExchange(narrow.port, get('/v1/models', `X-A: ${'x'.repeat(7_000)}\r\n`))).status, 200);
+  t.equal((await rawExchange(narrow.port, get('/v1/models', `X-A: ${'x'.repeat(9_000)}\r\n`))).status, 431);
   const trailers = post(TE, `2\r\n{}\r\n0\r\n${many(5_000)}\r\n`);
   t.equal((await rawExchange(port, trailers)).status, 431);
 });
