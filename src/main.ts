@@ -6,7 +6,9 @@ import { homedir } from 'node:os';
 import type { World } from './commands/world.ts';
 import { supportedNode } from './commands/version.ts';
 
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
 
 const world: World = {
   env: process.env,

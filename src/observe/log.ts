@@ -41,7 +41,10 @@ export type EndReason =
 
 /** Lines are kept together for this long, which saves a system call a request; an end of the process flushes. */
 const FLUSH_MS = 100;
-const BUFFER_BYTES = 8 * 1024;
+const BUFFER_BYTES = 32 * 1024;
+const MOST_BYTES = 64 * 1024;
+/** What a reader that is stuck may keep waiting; lines beyond it are dropped, not kept in memory. */
+const STUCK_BYTES = 8 * 1024 * 1024;
 
 /** The log and the way to empty its buffer. */
 export interface Log {
@@ -61,7 +64,13 @@ export async function createLog(fd: number, pretty: boolean): Promise<Log> {
     const stream = prettyStream({ destination: fd, sync: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' });
     return { logger: pino({ base: undefined }, stream as DestinationStream), flush: () => undefined };
   }
-  const stream = pino.destination({ dest: fd, sync: false, minLength: BUFFER_BYTES });
+  const stream = pino.destination({
+    dest: fd,
+    sync: false,
+    minLength: BUFFER_BYTES,
+    maxWrite: MOST_BYTES,
+    maxLength: STUCK_BYTES,
+  });
   const timer = setInterval(() => stream.flush(), FLUSH_MS);
   timer.unref();
   const logger = pino({ base: undefined, timestamp, formatters: { level: (label) => ({ level: label }) } }, stream);
