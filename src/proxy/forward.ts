@@ -50,6 +50,8 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   #withheld: Withheld | undefined;
   /** `Content-Length` of the gateway's answer, if it has one. */
   #length = -1;
+  /** What this tick has brought and was not written yet. */
+  #read: Buffer[] = [];
   /** A small body that came in one piece, as Latin-1. */
   #whole: string | undefined;
 
@@ -71,6 +73,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     if (this.#over) return;
     const { res } = this.#exchange;
     this.#exchange.endBecause(reason, refusal.reason);
+    this.#flush();
     this.abandon(reason);
     if (!res.headersSent) {
       this.#exchange.refuse(refusal);
@@ -148,25 +151,35 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#timer?.refresh();
   }
 
-  onResponseData(controller: Controller, chunk: Buffer): void {
+  onResponseData(_controller: Controller, chunk: Buffer): void {
     if (this.#over) return;
     if (this.#withheld) this.#withhold(this.#withheld, chunk);
-    else this.#pass(controller, chunk);
+    else this.#pass(chunk);
   }
 
-  #pass(controller: Controller, chunk: Buffer): void {
+  #pass(chunk: Buffer): void {
     this.#exchange.bytesOut += chunk.length;
     this.#boundary?.push(chunk);
     this.#timer?.refresh();
-    const { res } = this.#exchange;
     if (chunk.length === this.#length && chunk.length <= SMALL_BYTES) {
       // The end of the response follows in this tick: as text, the body goes out with its head in one write.
       this.#whole = chunk.toString('latin1');
       return;
     }
+    // What one read of the gateway's socket brought goes out as one chunk: in the same tick, without delay.
+    this.#read.push(chunk);
+    if (this.#read.length === 1) queueMicrotask(() => this.#flush());
+  }
+
+  #flush(): void {
+    const { res } = this.#exchange;
+    const [first] = this.#read;
+    if (first === undefined || res.destroyed) return;
+    const chunk = this.#read.length === 1 ? first : Buffer.concat(this.#read);
+    this.#read = [];
     if (res.write(chunk)) return;
-    controller.pause();
-    res.once('drain', () => controller.resume());
+    this.#controller?.pause();
+    res.once('drain', () => this.#controller?.resume());
   }
 
   #withhold(withheld: Withheld, chunk: Buffer): void {
@@ -187,7 +200,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   #release(withheld: Withheld): void {
     this.#withheld = undefined;
     this.#begin(withheld.status, withheld.raw);
-    for (const chunk of withheld.chunks) this.#pass(this.#controller as Controller, chunk);
+    for (const chunk of withheld.chunks) this.#pass(chunk);
   }
 
   onResponseEnd(): void {
@@ -196,6 +209,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       if (this.#blamed(this.#withheld)) return;
       this.#release(this.#withheld);
     }
+    this.#flush();
     this.#finish();
     this.#exchange.finish(this.#whole);
   }
