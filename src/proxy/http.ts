@@ -106,7 +106,6 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
         // The bytes belong to no request: the one before them gets its answer, and is the last.
         exchange.res.shouldKeepAlive = false;
         exchange.res.prependOnceListener('finish', () => destroySoon(socket));
-        socket.once('end', () => socket.destroy());
         return;
       }
       if (exchange) {

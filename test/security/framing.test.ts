@@ -226,7 +226,7 @@ void t.test('F20 two callers with the same request never share an answer', async
 
 void t.test('F14 garbage behind a request that is being answered ends the connection after its answer', async (t) => {
   const gateway = await startRawGateway(t, { onRequest: () => undefined });
-  const { port } = await startStack(t, { gatewayUrl: gateway.url });
+  const { port, lines } = await startStack(t, { gatewayUrl: gateway.url });
   const raw = await openRaw(t, port);
   raw.send(get('/v1/models?1'));
   const { socket, until } = await gateway.connection(1);
@@ -238,6 +238,12 @@ void t.test('F14 garbage behind a request that is being answered ends the connec
   socket.write('lf');
   t.match(await raw.closed(), /^HTTP\/1\.1 200 OK[^]*\r\n\r\nhalf$/);
   t.notMatch(gateway.text, /\?2/);
+  await rawExchange(port, get('/nothing'));
+  t.strictSame(
+    lines.map(({ status }) => status),
+    [200, 404],
+    'what was pipelined is not even looked at',
+  );
 });
 
 void t.test('F14 garbage, then a hang-up: the gateway request is aborted', async (t) => {
