@@ -73,7 +73,6 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     if (this.#over) return;
     const { res } = this.#exchange;
     this.#exchange.endBecause(reason, refusal.reason);
-    this.#flush();
     this.abandon(reason);
     if (!res.headersSent) {
       this.#exchange.refuse(refusal);
@@ -118,7 +117,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(controller: Controller, status: number, headers: IncomingHttpHeaders): void {
-    if (status < 200 || this.#over) return;
+    if (status < 200) return;
     const raw = (controller.rawHeaders as Buffer[]).map((part) => part.toString('latin1'));
     if (mayBlameShim(status, headers['content-type'])) this.#withheld = { status, raw, chunks: [], size: 0 };
     else this.#begin(status, raw);
@@ -174,7 +173,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   #flush(): void {
     const { res } = this.#exchange;
     const [first] = this.#read;
-    if (first === undefined || res.destroyed) return;
+    if (first === undefined || this.#over) return;
     const chunk = this.#read.length === 1 ? first : Buffer.concat(this.#read);
     this.#read = [];
     if (res.write(chunk)) return;

@@ -134,3 +134,17 @@ void t.test('without gatewayIdle a gateway may be silent far longer than callers
   connection.socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
   t.match(await waiting.until((text) => text.endsWith('ok')), /^HTTP\/1\.1 200/);
 });
+
+void t.test('an event and garbage in one read: nothing is written after the break', async (t) => {
+  const head = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n';
+  const gateway = await startRawGateway(t, {
+    onRequest: ({ socket }) => void socket.write(`${head}9\r\ndata: 1\n\n\r\nZZZ\r\n`),
+  });
+  const stack = await startStack(t, { gatewayUrl: gateway.url });
+  for (let i = 0; i < 3; i++) {
+    const line = stack.nextLine();
+    const { text } = await rawExchange(stack.port, get('/v1/models'));
+    t.notMatch(text, /\r\n0\r\n\r\n$/, 'never a clean end');
+    t.match(await line, { end: 'gateway_gone', reason: /^HPE_|PARSER/i });
+  }
+});
