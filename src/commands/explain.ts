@@ -92,7 +92,9 @@ function describe(config: Config, caller: Caller, decision: Decision): Report {
   const { mode } = config.gateway.auth;
   const rule = route
     ? `route ${route.method} ${route.template} needs ${route.scope}; ${caller.name} has: ${caller.scopes.join(', ') || 'none'}`
-    : 'no exposed route was reached';
+    : decision.kind === 'refuse' && decision.allow?.length
+      ? `this path is exposed for ${decision.allow.join(', ')} alone`
+      : 'no exposed route was reached';
   const layers = route
     ? [
         'shim: on every release',

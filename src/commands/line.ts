@@ -1,5 +1,6 @@
 /** The grammar of the command line. Each command is loaded only when it is run. */
 import { Command, CommanderError } from 'commander';
+import { didYouMean } from '../config/suggest.ts';
 import { EXIT } from './exit.ts';
 import type { World } from './world.ts';
 
@@ -23,11 +24,12 @@ export async function runCommandLine(world: World, args: readonly string[]): Pro
       code = await run(...words);
     };
   const withConfig = (command: Command): Command =>
-    command.option('-c, --config <file>', 'the configuration', world.env.AUTH_SHIM_CONFIG ?? DEFAULT_CONFIG);
+    command.option('-c, --config <file>', 'the configuration', world.env.AUTH_SHIM_CONFIG || DEFAULT_CONFIG);
 
   const program = new Command('auth-shim')
     .description('Lets headless callers use an unmodified OpenClaw gateway: a token and a scope for each.')
     .configureOutput({ writeOut: world.stdout, writeErr: world.stderr })
+    .version(world.version, '-V, --version', 'print the version')
     .showHelpAfterError('(auth-shim --help lists the commands)')
     .addHelpText('after', '\nExit codes: 0 fine, 1 the answer is no, 2 usage, 78 a configuration that cannot run.')
     .exitOverride();
@@ -130,6 +132,13 @@ export async function runCommandLine(world: World, args: readonly string[]): Pro
       .action(exits(async () => (await import('./token.ts')).runTokenHash(world)));
   }
 
+  // Commander would take a mistyped command for a word too many of the default one.
+  const [first] = args;
+  const names = program.commands.map((command) => command.name());
+  if (first !== undefined && !first.startsWith('-') && ![...names, 'help'].includes(first)) {
+    world.stderr(`unknown command "${first}"${didYouMean(first, names)} (auth-shim --help lists the commands)\n`);
+    return EXIT.usage;
+  }
   try {
     await program.parseAsync(args, { from: 'user' });
     return code;

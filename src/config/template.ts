@@ -57,7 +57,7 @@ ${keptHash === undefined ? emptyCallers() : keptCaller(keptHash)}
 # stream: { heartbeat: 15s, gatewayIdle: 0 } # gatewayIdle 0: a run may be silent for hours
 # drain: { timeout: 30s }
 
-# Health, readiness and status for operators; never on the public listener.
+# /livez and /readyz for operators; never on the public listener.
 admin:
   host: 127.0.0.1
   port: 18781

@@ -2,12 +2,15 @@
 import { hash } from 'node:crypto';
 import { hasScope } from '../scopes.ts';
 import type { Caller } from '../types.ts';
+import { isWildcard } from './address.ts';
 import type { Config, GatewayAuth } from './config.ts';
 import type { Report } from './report.ts';
 
 const DAY = 86_400_000;
 const SOON = 14 * DAY;
 const SHORTEST_SECRET = 16;
+/** `localhost`, `127.0.0.1`, `::1`: what `Host` may be without `listen.hosts`. */
+const LOOPBACK_NAMES = 3;
 
 /**
  * @param config a configuration that can run
@@ -18,6 +21,13 @@ export function warn(config: Config, now: number, report: Report): void {
   const { auth } = config.gateway;
   if (config.listen.unsafeListenPlaintext) {
     report.warning(['listen', 'unsafeListenPlaintext'], 'tokens cross the network in the clear');
+  }
+  const { address, hosts } = config.listen;
+  if ('host' in address && isWildcard(address.host) && hosts.size <= LOOPBACK_NAMES) {
+    report.warning(
+      ['listen', 'host'],
+      'callers of other machines get 421 until listen.hosts has the names that they use',
+    );
   }
   if (auth.mode === 'none') {
     report.warning(

@@ -31,6 +31,9 @@ export function enforcementOf(mode: Mode, route: Route): readonly Enforcement[] 
     : { from: '2026.3.28', enforces: true, why: 'the scopes header decides' };
   if (mode === 'token' || mode === 'password') {
     const owner: Enforcement = { from: '2026.3.31', enforces: false, why: 'every bearer is full owner' };
+    const refuses: Enforcement = { from: '2026.3.31', enforces: true, why: 'it refuses this route, whatever is sent' };
+    if (route.template === '/sessions/{key}/history') return [before, header, refuses, { ...owner, from: '2026.5.22' }];
+    if (route.template === '/sessions/{key}/kill') return [before, header, { ...refuses, from: '2026.4.2' }];
     return [before, header, owner];
   }
   const all: Enforcement = { from: '2026.3.31', enforces: true, why: 'the scopes header decides' };
@@ -38,7 +41,7 @@ export function enforcementOf(mode: Mode, route: Route): readonly Enforcement[] 
     const refused: Enforcement = {
       from: '2026.3.31',
       enforces: true,
-      why: 'a proxy on loopback is refused until 2026.4.26; then the scopes header decides',
+      why: 'the scopes header decides; a proxy on loopback is refused until 2026.4.26',
     };
     return [before, header, refused];
   }

@@ -61,7 +61,13 @@ export interface Log {
 export async function createLog(fd: number, pretty: boolean): Promise<Log> {
   if (pretty) {
     const { default: prettyStream } = await import('pino-pretty');
-    const stream = prettyStream({ destination: fd, sync: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' });
+    const stream = prettyStream({
+      destination: fd,
+      sync: true,
+      singleLine: true,
+      ignore: 'pid,hostname',
+      translateTime: 'HH:MM:ss.l',
+    });
     return { logger: pino({ base: undefined }, stream as DestinationStream), flush: () => undefined };
   }
   const stream = pino.destination({

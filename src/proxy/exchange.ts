@@ -148,7 +148,7 @@ export class Exchange {
     const { about, res, req } = this;
     const ms = performance.now() - this.#started;
     const code = this.#code;
-    const path = about.route === undefined && about.caller !== undefined ? pathOf(req.url ?? '') : undefined;
+    const path = about.route === undefined ? pathOf(req.url ?? '') : undefined;
     // The log leaves out what is undefined.
     const record: RequestRecord = {
       id: this.id,
@@ -173,7 +173,9 @@ export class Exchange {
   }
 }
 
-function pathOf(target: string): string {
+/** Without the query; nothing of a target in another form, which can hold a credential. */
+function pathOf(target: string): string | undefined {
+  if (!target.startsWith('/')) return undefined;
   const mark = target.indexOf('?');
   return (mark < 0 ? target : target.slice(0, mark)).slice(0, 200);
 }

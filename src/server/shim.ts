@@ -73,6 +73,7 @@ export async function startShim(config: Config, logger: Logger, options: ShimOpt
   const admin = config.admin && createAdminListener({ pool, listening: () => server.listening });
 
   const stop = async (): Promise<void> => {
+    proxy.endAll('shutdown', refuse('shutting_down'));
     const closed = [server, admin].filter((one) => one?.listening).map((one) => once(one as Server, 'close'));
     for (const one of [server, admin]) {
       one?.close();

@@ -170,6 +170,9 @@ void t.test('the shim on the address of its own gateway', async (t) => {
 void t.test('plaintext beyond loopback, said to be so, is a warning', async (t) => {
   const callers = `[{ name: a, scopes: [operator.read], tokens: [{ hash: "sha256:${digest('a')}" }] }]`;
   const text = textOf({ listen: '{ host: 0.0.0.0, unsafeListenPlaintext: true }', callers });
-  t.same(await warningsOf(text), ['listen.unsafeListenPlaintext: tokens cross the network in the clear']);
+  t.same(await warningsOf(text), [
+    'listen.host: callers of other machines get 421 until listen.hosts has the names that they use',
+    'listen.unsafeListenPlaintext: tokens cross the network in the clear',
+  ]);
   t.notOk((await loadText(text)).config.listen.hosts.has('0.0.0.0'));
 });

@@ -128,12 +128,14 @@ void t.test('an address that is taken is exit 1', async (t) => {
 
 void t.test('usage', async (t) => {
   const cases: [string[], number, RegExp][] = [
-    [['bogus'], 2, /bogus/],
+    [['chek'], 2, /^unknown command "chek" \(did you mean "check"\?\)/],
+    [['serve', 'bogus'], 2, /bogus/],
     [['explain', 'GET', '/v1/models'], 2, /--as/],
     [['token', 'new'], 2, /caller/],
     [['wait', '--timeout', 'soon'], 2, /duration/],
     [['--help'], 0, /^$/],
     [['version'], 0, /^$/],
+    [['--version'], 0, /^$/],
   ];
   for (const [args, expected, words] of cases) {
     const { code, stderr } = await run(args);
@@ -182,6 +184,11 @@ void t.test('explain gives the decision of the gate, the rule and the headers, s
     code: 'insufficient_scope',
     rule: /operator\.admin/,
   });
+  t.match(
+    (await explain('GET', '/sessions/main/history')).stdout,
+    /gateway from 2026\.3\.31 \(token\): also enforces, it refuses this route/,
+  );
+  t.match((await explain('GET', '/v1/chat/completions')).stdout, /^rule .*this path is exposed for POST alone$/m);
   t.match((await explain('GET', '/nowhere', '--json')).stdout, /route_not_exposed/);
   t.match((await explain('GET', '/v1/../x', '--json')).stdout, /bad_request/);
   const nobody = await run(['explain', '-c', file, '--as', 'wirter', 'GET', '/v1/models'], { env });

@@ -39,7 +39,11 @@ void t.test('a headless caller gets its streamed reply on 2026.3.28', async (t) 
 
 void t.test('a caller without the scope is refused, and the gateway sees nothing', async (t) => {
   const { url, gateway } = await startStack(t);
-  const answer = await fetch(`${url}/v1/chat/completions`, { method: 'POST', headers: bearer(TOKENS.reader), body: CHAT });
+  const answer = await fetch(`${url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: bearer(TOKENS.reader),
+    body: CHAT,
+  });
   t.equal(answer.status, 403);
   t.match(answer.headers.get('www-authenticate'), /error="insufficient_scope", scope="operator.write"/);
   t.strictSame(await answer.json(), {

@@ -53,11 +53,11 @@ void t.test('"Use it", from init to the streamed reply', async (t) => {
   const shim = await serve(t, [], { cwd: home, env: { HOME: home, AUTH_SHIM_CONFIG: file } });
   const here = (script: string): string => script.replaceAll('http://127.0.0.1:18780', shim.url);
   t.match(request, 'http://127.0.0.1:18780');
-  const [curl, reply] = await shell(here(request).replace('curl -N', 'curl -sN'), home, {});
+  const [curl, reply] = await shell(here(request).replace('curl -N', 'curl -sN'), home, { HOME: home });
   t.equal(curl, 0);
   t.match(reply, /^data: [^]*data: \[DONE\]\n\n$/);
 
-  const [, variables] = await shell(`${here(sdk)}\necho "$OPENAI_BASE_URL $OPENAI_API_KEY"`, home, {});
+  const [, variables] = await shell(`${here(sdk)}\necho "$OPENAI_BASE_URL $OPENAI_API_KEY"`, home, { HOME: home });
   t.match(variables, new RegExp(`^${shim.url}/v1 shim_[0-9A-Za-z]{49}\n$`));
 });
 
@@ -87,4 +87,17 @@ void t.test('every key of the configuration reference is one, and every code of 
   const codes = [...section('Errors').matchAll(/`([a-z_]+)`/g)].map((match) => match[1] as string);
   const words = new Set(['allowHeaders', 'routes', 'error', 'message', 'type', 'code', 'param']);
   for (const code of codes.filter((one) => one.includes('_') && !words.has(one))) t.ok(code in ERRORS, code);
+});
+
+void t.test('the lock file has all that npm ci asks for', async (t) => {
+  const files = ['package.json', 'package-lock.json'];
+  const dir = t.testdir(
+    Object.fromEntries(
+      await Promise.all(
+        files.map(async (name) => [name, await readFile(new URL(`../../${name}`, import.meta.url), 'utf8')] as const),
+      ),
+    ),
+  );
+  const [code, text] = await shell('npm ci --dry-run --offline --ignore-scripts', dir, { HOME: dir });
+  t.equal(code, 0, text);
 });
