@@ -30,6 +30,8 @@ export interface Hop {
   readonly mode: GatewayAuth['mode'];
   /** Folded names of configured identity headers, which the gateway may quote and the log must not. */
   readonly secretNames: ReadonlySet<string>;
+  /** Values that the gateway is sent and nobody else may see. */
+  readonly secrets: readonly string[];
 }
 
 /** The gateway's answer to one request. */
@@ -65,13 +67,14 @@ export function mayBlameShim(status: number, contentType: string | undefined): b
 export function blameShim(hop: Hop, answer: GatewayAnswer): Refusal | undefined {
   const finding = findingOf(hop, answer);
   if (!finding) return undefined;
-  let quoted = answer.body.slice(0, 500);
+  let quoted = answer.body;
+  for (const secret of hop.secrets) quoted = quoted.replaceAll(secret, '****');
   for (const name of hop.secretNames) {
     quoted = quoted.replaceAll(new RegExp(name.replaceAll('-', '[^a-z0-9]'), 'gi'), '****');
   }
   return refuse('gateway_refused', {
     message: `${ADVICE[finding]} (finding: ${finding})`,
-    reason: `${finding}: the gateway answered ${answer.status} ${quoted}`,
+    reason: `${finding}: the gateway answered ${answer.status} ${quoted.slice(0, 500)}`,
   });
 }
 

@@ -1,8 +1,11 @@
 /** What the gateway is told about a caller, by hop. Pure. */
 import { isLoopback } from '../config/address.ts';
-import type { GatewayAuth } from '../config/config.ts';
+import type { Config, GatewayAuth } from '../config/config.ts';
 import { foldName } from '../headers/families.ts';
 import type { Caller, Route } from '../types.ts';
+
+/** Required headers may also have values such as `1`, which are no secrets and stand everywhere. */
+const SHORTEST = 8;
 
 /** Who asks, as far as the gateway is concerned. */
 export interface Presented {
@@ -12,6 +15,18 @@ export interface Presented {
   readonly peer: string | undefined;
   /** `Host` as the caller sent it. */
   readonly host: string;
+}
+
+/**
+ * @param config the running configuration
+ * @returns every secret value that the gateway is sent
+ */
+export function secretsOf({ gateway: { auth }, routes }: Config): string[] {
+  const own =
+    'secret' in auth ? [auth.secret] : 'requiredHeaders' in auth ? auth.requiredHeaders.map(([, value]) => value) : [];
+  return [...own, ...routes.flatMap(({ hooksToken }) => hooksToken ?? [])].filter(
+    (secret) => secret.length >= SHORTEST,
+  );
 }
 
 /** The headers that make the hop: built once a configuration, asked once a request. */

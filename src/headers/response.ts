@@ -26,14 +26,21 @@ export interface ResponseHead {
   readonly contentType: string | undefined;
   readonly contentLength: string | undefined;
   readonly contentEncoding: string | undefined;
+  /** Whether the body is chunked, by that coding alone. */
+  readonly chunked: boolean;
 }
 
 /**
  * @param raw names and values of the gateway's response, alternating
  * @param secretNames folded names that are secret themselves (configured identity headers)
- * @returns what may pass
+ * @param secrets values that nobody but the gateway may see
+ * @returns what may pass; a header whose value quotes a secret does not
  */
-export function buildResponseHeaders(raw: readonly string[], secretNames: ReadonlySet<string>): ResponseHead {
+export function buildResponseHeaders(
+  raw: readonly string[],
+  secretNames: ReadonlySet<string>,
+  secrets: readonly string[],
+): ResponseHead {
   const headers: string[] = [];
   const seen: Record<string, string> = {};
   let nominated: string[] = [];
@@ -47,9 +54,10 @@ export function buildResponseHeaders(raw: readonly string[], secretNames: Readon
     const name = raw[i] as string;
     const value = raw[i + 1] as string;
     const folded = foldName(name);
-    if (folded.startsWith('content-')) seen[folded] = value;
+    if (folded.startsWith('content-') || folded === 'transfer-encoding') seen[folded] = value;
     if (DROPPED.has(folded) || folded.startsWith('access-control-') || isProtectedFamily(folded)) continue;
     if (secretNames.has(folded) || (nominated.length > 0 && nominated.includes(name.toLowerCase()))) continue;
+    if (secrets.some((secret) => value.includes(secret)) || quotesName(value, secretNames)) continue;
     headers.push(name, value);
   }
   return {
@@ -57,5 +65,14 @@ export function buildResponseHeaders(raw: readonly string[], secretNames: Readon
     contentType: seen['content-type'],
     contentLength: seen['content-length'],
     contentEncoding: seen['content-encoding'],
+    chunked: seen['transfer-encoding']?.toLowerCase() === 'chunked',
   };
+}
+
+/** `Vary` is one that names request headers. */
+function quotesName(value: string, secretNames: ReadonlySet<string>): boolean {
+  if (secretNames.size === 0) return false;
+  const folded = foldName(value);
+  for (const name of secretNames) if (folded.includes(name)) return true;
+  return false;
 }

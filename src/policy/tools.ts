@@ -59,10 +59,13 @@ export function hasDuplicateKey(text: string): boolean {
   return false;
 }
 
-/** Counts brackets outside strings; what is no JSON is found out later. */
+/**
+ * Counts brackets outside strings; what is no JSON is found out later. The pattern for a string cannot fail once it
+ * has begun: one that is never closed would otherwise be tried again from each of its quotes.
+ */
 function isDeep(text: string): boolean {
   let depth = 0;
-  const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{}]/g;
+  const tokens = /"[^"\\]*(?:\\[^][^"\\]*)*"?|[[\]{}]/g;
   for (let match = tokens.exec(text); match; match = tokens.exec(text)) {
     const [token] = match;
     if (token === '{' || token === '[') depth += 1;

@@ -12,6 +12,8 @@ export interface BodyWatch {
   readonly tooLarge: () => void;
 }
 
+const SMALLEST = 4 * 1024;
+
 /**
  * Reads a body whole.
  *
@@ -20,19 +22,31 @@ export interface BodyWatch {
  * @param done gets the bytes; it is not called when the caller goes away first
  */
 export function collectBody(req: IncomingMessage, watch: BodyWatch, done: (body: Buffer) => void): void {
-  const chunks: Buffer[] = [];
+  let body: Buffer = Buffer.alloc(0);
   let size = 0;
   const onData = (chunk: Buffer): void => {
-    chunks.push(chunk);
-    size += chunk.length;
+    const end = size + chunk.length;
     watch.count(chunk.length);
-    if (size <= watch.limit) return;
-    detach();
-    watch.tooLarge();
+    if (end > watch.limit) {
+      detach();
+      watch.tooLarge();
+    } else if (size === 0) {
+      // A body of one chunk is taken as it came.
+      body = chunk;
+    } else {
+      if (end > body.length) {
+        // One buffer that grows: a buffer for each one-byte chunk would take 500 times the memory.
+        const larger = Buffer.allocUnsafe(Math.min(watch.limit, Math.max(end, 2 * body.length, SMALLEST)));
+        body.copy(larger, 0, 0, size);
+        body = larger;
+      }
+      chunk.copy(body, size);
+    }
+    size = end;
   };
   const onEnd = (): void => {
     detach();
-    done(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size));
+    done(body.subarray(0, size));
   };
   const detach = (): void => {
     req.off('data', onData);

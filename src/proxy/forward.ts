@@ -1,7 +1,7 @@
 /** One request at the gateway, and its answer on the way back. Lifetimes are tied both ways. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
-import { errorBody, type Refusal } from '../errors.ts';
+import { errorBody, refuse, type Refusal } from '../errors.ts';
 import type { Forward } from '../gate.ts';
 import { blameShim, mayBlameShim, type Hop } from '../gateway/blame.ts';
 import { buildResponseHeaders } from '../headers/response.ts';
@@ -125,13 +125,20 @@ export class Forwarding implements Dispatcher.DispatchHandler {
 
   #begin(status: number, raw: readonly string[]): void {
     const { req, res, id, unread } = this.#exchange;
-    const head = buildResponseHeaders(raw, this.#settings.hop.secretNames);
+    const { hop } = this.#settings;
+    const head = buildResponseHeaders(raw, hop.secretNames, hop.secrets);
+    const { contentType, contentLength, contentEncoding } = head;
+    const bodyless = req.method === 'HEAD' || status === 204 || status === 304;
+    if (contentLength === undefined && !head.chunked && !bodyless) {
+      const reason = 'neither a length nor chunked: its end could not be told from the end of the gateway';
+      this.end('gateway_gone', refuse('gateway_bad_response', { reason }));
+      return;
+    }
     head.headers.push('x-request-id', id, ...corsHeaders(this.#decision.about.origin));
     // What is left of the request body could not be told from the next request.
     if (unread) head.headers.push('connection', 'close');
     this.#exchange.begin();
     res.writeHead(status, head.headers);
-    const { contentType, contentLength, contentEncoding } = head;
     if (contentLength !== undefined) this.#length = Number(contentLength);
     const open = contentLength === undefined && contentEncoding === undefined && req.method !== 'HEAD';
     if (open && isEventStream(status, contentType)) {
@@ -207,6 +214,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     if (this.#withheld) {
       if (this.#blamed(this.#withheld)) return;
       this.#release(this.#withheld);
+      if (this.#over) return;
     }
     this.#flush();
     this.#finish();

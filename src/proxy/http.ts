@@ -16,6 +16,10 @@ import { answerPreflight, writeRawRefusal } from './refuse.ts';
 /** A body that is known to be this small is sent on whole, in one write with its head; others as they come. */
 const WHOLE_BODY_BYTES = 64 * 1024;
 
+/** Pipelined requests that wait on one connection, at most, and the body that each may have: it waits in memory. */
+const MOST_WAITING = 32;
+const WAITING_BODY_BYTES = 16 * 1024;
+
 /** What the proxy is made of. Times in milliseconds, 0 is off. */
 export interface ProxyParts {
   readonly gate: Gate;
@@ -59,12 +63,15 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
    */
   const latest = new Map<Duplex, Exchange>();
 
+  /** How many pipelined requests of a connection wait for their turn. */
+  const waiting = new WeakMap<Duplex, number>();
+
   const proxy: HttpProxy = {
     handle(req, res) {
       // Pipelined requests are taken one after another: none is looked at before the answers ahead of it are out,
       // nor when one of these ended the connection.
       if (res.socket === null) {
-        res.once('socket', () => proxy.handle(req, res));
+        wait(req, res);
         return;
       }
       if (!res.socket.writable) return;
@@ -102,7 +109,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
 
     broken(socket, refusal) {
       const exchange = openOn(socket);
-      if (exchange?.req.complete) {
+      if (exchange?.req.complete && refusal) {
         // The bytes belong to no request: the one before them gets its answer, and is the last.
         exchange.res.shouldKeepAlive = false;
         exchange.res.prependOnceListener('finish', () => destroySoon(socket));
@@ -138,6 +145,23 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
   };
   return proxy;
 
+  /** Waiting requests write nothing, so that nothing else would bound them, and their unread bodies hide a hang-up. */
+  function wait(req: IncomingMessage, res: ServerResponse): void {
+    const { socket, headers } = req;
+    const count = waiting.get(socket) ?? 0;
+    const large =
+      headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > WAITING_BODY_BYTES;
+    if (count === MOST_WAITING || large) {
+      socket.destroy();
+      return;
+    }
+    waiting.set(socket, count + 1);
+    res.once('socket', () => {
+      waiting.set(socket, (waiting.get(socket) ?? 1) - 1);
+      proxy.handle(req, res);
+    });
+  }
+
   function openOn(socket: Duplex): Exchange | undefined {
     const exchange = latest.get(socket);
     return exchange?.res.closed ? undefined : exchange;
@@ -147,7 +171,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
     const { req } = exchange;
     const { contentLength, bodyLimit, tools } = decision;
     if (decision.expectContinue) exchange.continue();
-    if (!decision.hasBody) {
+    if (!decision.hasBody && !tools) {
       send(exchange, decision, null);
       return;
     }

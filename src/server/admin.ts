@@ -45,17 +45,27 @@ function isLocalHost(host: string | undefined): boolean {
 function gatewayHealthy(pool: GatewayPool): Promise<boolean> {
   return new Promise((resolve) => {
     let healthy = false;
-    const limits = { headersTimeout: HEALTH_MS, bodyTimeout: HEALTH_MS };
+    let abort: (() => void) | undefined;
+    const deadline = setTimeout(() => {
+      abort?.();
+      resolve(false);
+    }, HEALTH_MS);
+    const settle = (answer: boolean): void => {
+      clearTimeout(deadline);
+      resolve(answer);
+    };
     pool.dispatch(
-      { path: '/healthz', method: 'GET', headers: ['x-openclaw-scopes', ''], ...limits },
+      { path: '/healthz', method: 'GET', headers: ['x-openclaw-scopes', ''] },
       {
-        onRequestStart: () => undefined,
+        onRequestStart: (controller) => {
+          abort = () => controller.abort(new Error('the health answer took too long'));
+        },
         onResponseStart: (_controller, status) => {
           healthy = status === 200;
         },
         onResponseData: () => undefined,
-        onResponseEnd: () => resolve(healthy),
-        onResponseError: () => resolve(false),
+        onResponseEnd: () => settle(healthy),
+        onResponseError: () => settle(false),
       },
     );
   });

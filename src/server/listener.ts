@@ -38,6 +38,9 @@ export function createListener(parts: ListenerParts): Server {
     keepAliveTimeout: KEEP_ALIVE_MS,
     requireHostHeader: false,
     noDelay: true,
+    // Finds peers that vanished without a word while the gateway is silent.
+    keepAlive: true,
+    keepAliveInitialDelay: 30_000,
   });
   server.maxConnections = parts.connections;
   server.timeout = parts.idleTimeout ?? IDLE_MS;

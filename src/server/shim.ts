@@ -9,7 +9,7 @@ import type { Config } from '../config/config.ts';
 import { refuse } from '../errors.ts';
 import { createGate } from '../gate.ts';
 import { createGatewayPool } from '../gateway/pool.ts';
-import { createPresenter } from '../gateway/present.ts';
+import { createPresenter, secretsOf } from '../gateway/present.ts';
 import type { Logger } from '../observe/log.ts';
 import { createAuthorize } from '../policy/authorize.ts';
 import { createHttpProxy } from '../proxy/http.ts';
@@ -61,7 +61,7 @@ export async function startShim(config: Config, logger: Logger, options: ShimOpt
     gate,
     pool,
     logger,
-    hop: { mode: config.gateway.auth.mode, secretNames: presenter.secretNames },
+    hop: { mode: config.gateway.auth.mode, secretNames: presenter.secretNames, secrets: secretsOf(config) },
     heartbeat: config.stream.heartbeat,
     gatewayIdle: config.stream.gatewayIdle,
     drainLimit: config.limits.body,

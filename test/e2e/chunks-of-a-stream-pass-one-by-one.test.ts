@@ -49,19 +49,17 @@ void t.test('what comes in one read goes out in one chunk, and the end after it'
   }
 });
 
-void t.test('a length, a body without framing and an empty stream keep their shape', async (t) => {
+void t.test('a length and an empty stream keep their shape', async (t) => {
   const gateway = await startRawGateway(t, {
     onRequest: ({ socket }, nth) => {
       if (nth === 1) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n12345');
-      if (nth === 2) socket.end('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end');
-      if (nth === 3) socket.write(`${HEAD}0\r\n\r\n`);
+      if (nth === 2) socket.write(`${HEAD}0\r\n\r\n`);
     },
   });
   const { port } = await startStack(t, { gatewayUrl: gateway.url });
   const raw = await openRaw(t, port);
-  raw.send(get('/v1/models') + get('/v1/models') + get('/v1/models'));
-  const text = await raw.until((now) => now.split('0\r\n\r\n').length === 3);
+  raw.send(get('/v1/models') + get('/v1/models'));
+  const text = await raw.until((now) => now.split('0\r\n\r\n').length === 2);
   t.match(text, /\r\nContent-Length: 5\r\n[^]*\r\n\r\n12345HTTP/);
-  t.match(text, /\r\nd\r\nuntil the end\r\n0\r\n\r\nHTTP/);
   t.match(text, /\r\n\r\n0\r\n\r\n$/);
 });

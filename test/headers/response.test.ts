@@ -14,17 +14,19 @@ void t.test('what passes, and what the proxy reads of it', async (t) => {
     'Vary',
     'Accept',
   ];
-  t.strictSame(buildResponseHeaders(raw, NONE), {
+  t.strictSame(buildResponseHeaders(raw, NONE, []), {
     headers: raw,
     contentType: 'text/event-stream',
     contentLength: '3',
     contentEncoding: 'gzip',
+    chunked: false,
   });
-  t.strictSame(buildResponseHeaders([], NONE), {
+  t.strictSame(buildResponseHeaders([], NONE, []), {
     headers: [],
     contentType: undefined,
     contentLength: undefined,
     contentEncoding: undefined,
+    chunked: false,
   });
 });
 
@@ -37,17 +39,34 @@ void t.test('what never passes', async (t) => {
   `
     .trim()
     .split(/\s+/);
-  for (const name of names) t.strictSame(buildResponseHeaders([name, 'x'], NONE).headers, [], name);
+  for (const name of names) t.strictSame(buildResponseHeaders([name, 'x'], NONE, []).headers, [], name);
 });
 
 void t.test('secret names do not come back, in any spelling', async (t) => {
   const secret = new Set(['x-id-7f3a']);
   for (const name of ['X-Id-7f3a', 'x-id-7F3A', 'x_id_7f3a']) {
-    t.strictSame(buildResponseHeaders([name, 'writer', 'Date', 'd'], secret).headers, ['Date', 'd'], name);
+    t.strictSame(buildResponseHeaders([name, 'writer', 'Date', 'd'], secret, []).headers, ['Date', 'd'], name);
   }
 });
 
 void t.test('what Connection names stays on the hop, wherever the line stands', async (t) => {
   const raw = ['X-Hop', 'a', 'Connection', 'close, x-hop', 'x-Two', 'b', 'connection', '\tX-TWO'];
-  t.strictSame(buildResponseHeaders(raw, NONE).headers, []);
+  t.strictSame(buildResponseHeaders(raw, NONE, []).headers, []);
+});
+
+void t.test('a body is chunked by that coding alone', async (t) => {
+  for (const [coding, expected] of [
+    ['chunked', true],
+    ['Chunked', true],
+    ['gzip, chunked', false],
+    ['chunked, identity', false],
+    ['gzip', false],
+  ] as const) {
+    t.equal(buildResponseHeaders(['Transfer-Encoding', coding], NONE, []).chunked, expected, coding);
+  }
+});
+
+void t.test('a value that quotes a secret, or the name of a secret header, does not pass', async (t) => {
+  const raw = ['X-Echo', 'Bearer gateway-secret-1', 'Vary', 'Accept, X_Id-7F3A', 'X-Fine', 'gateway'];
+  t.strictSame(buildResponseHeaders(raw, new Set(['x-id-7f3a']), ['gateway-secret-1']).headers, ['X-Fine', 'gateway']);
 });

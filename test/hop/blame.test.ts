@@ -6,8 +6,8 @@ const missing = (scope: string): string =>
   JSON.stringify({ ok: false, error: { type: 'forbidden', message: `missing scope: ${scope}` } });
 const WRITE: readonly Scope[] = ['operator.write'];
 
-const TOKEN: Hop = { mode: 'token', secretNames: new Set() };
-const PROXY: Hop = { mode: 'trusted-proxy', secretNames: new Set(['x-who-5d1e']) };
+const TOKEN: Hop = { mode: 'token', secretNames: new Set(), secrets: ['gateway-secret-1'] };
+const PROXY: Hop = { mode: 'trusted-proxy', secretNames: new Set(['x-who-5d1e']), secrets: [] };
 const PAGE = '<!doctype html>\n<html lang="en">';
 
 interface Case {
@@ -135,4 +135,12 @@ void t.test('the log does not quote the name of a secret header, however it is w
   const body = '{"error":{"message":"trusted_proxy_missing_header_X-Who-5d1e and x_who_5d1e"}}';
   const refusal = blameShim(PROXY, { status: 401, body, template: '/v1/models', sent: [] });
   t.match(refusal?.reason, 'trusted_proxy_missing_header_**** and ****');
+});
+
+void t.test('the log does not quote the secret, also not half of it', async (t) => {
+  for (const before of ['', 'x'.repeat(490)]) {
+    const body = `${before}Bearer gateway-secret-1`;
+    const refusal = blameShim(TOKEN, { status: 401, body, template: '/v1/models', sent: [] });
+    t.notMatch(refusal?.reason, 'gateway-s');
+  }
 });

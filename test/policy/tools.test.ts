@@ -85,3 +85,11 @@ void t.test('hasDuplicateKey', async (t) => {
   ];
   for (const [text, twice] of cases) t.equal(hasDuplicateKey(text), twice, text);
 });
+
+void t.test('a string that is never closed costs no more than its length', async (t) => {
+  const started = performance.now();
+  for (const body of [`"${'\\"'.repeat(1e6)}`, `"${'\\\n'.repeat(1e6)}`, '"'.repeat(2e6)]) {
+    t.equal(checkToolBody(TOOLS, Buffer.from(body))?.code, 'bad_request');
+  }
+  t.ok(performance.now() - started < 5_000, 'it took hours where every quote was tried again');
+});
