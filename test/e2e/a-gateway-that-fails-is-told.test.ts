@@ -148,3 +148,21 @@ void t.test('an event and garbage in one read: nothing is written after the brea
     t.match(await line, { end: 'gateway_gone', reason: /^HPE_|PARSER/i });
   }
 });
+
+void t.test('an answer whose end cannot be told from the end of the gateway is 502', async (t) => {
+  for (const framing of [
+    'Connection: close\r\n',
+    'Transfer-Encoding: gzip\r\n',
+    'Transfer-Encoding: gzip, chunked\r\n',
+  ]) {
+    const gateway = await startRawGateway(t, {
+      onRequest: ({ socket }) => void socket.end(`HTTP/1.1 200 OK\r\n${framing}\r\n{"a":`),
+    });
+    const stack = await startStack(t, { gatewayUrl: gateway.url });
+    const line = stack.nextLine();
+    const answer = await rawExchange(stack.port, get('/v1/models'));
+    t.equal(answer.status, 502, framing);
+    t.match(answer.body, /gateway_bad_response/);
+    t.match(await line, { code: 'gateway_bad_response', end: 'gateway_gone' });
+  }
+});
