@@ -11,7 +11,7 @@ const PARAMETERS: Record<string, string> = {
 };
 
 /**
- * @param routes every exposed route; method and template together are unique
+ * @param routes every exposed route, the gateway's own first; method and template together are unique
  * @returns a function from a path to the routes there, by method, or `undefined` where nothing is exposed. Case,
  *   trailing slashes and dots count: what is not exactly a template does not match.
  */
@@ -22,20 +22,32 @@ export function compileRoutes(routes: readonly Route[]): (path: string) => Reado
     byTemplate.set(route.template, byMethod.set(route.method, route));
   }
   const exact = new Map<string, ReadonlyMap<string, Route>>();
-  const patterns: { readonly pattern: RegExp; readonly byMethod: ReadonlyMap<string, Route> }[] = [];
+  const patterns: {
+    readonly reach: RegExp;
+    readonly pattern: RegExp;
+    readonly byMethod: ReadonlyMap<string, Route>;
+  }[] = [];
   for (const [template, byMethod] of byTemplate) {
-    if (template.includes('{')) patterns.push({ pattern: templatePattern(template), byMethod });
-    else exact.set(template, byMethod);
+    if (!template.includes('{')) exact.set(template, byMethod);
+    else {
+      const pattern = templatePattern(template, PARAMETERS[template] ?? SEGMENT);
+      patterns.push({ reach: templatePattern(template, SEGMENT), pattern, byMethod });
+    }
   }
-  return (path) => exact.get(path) ?? patterns.find(({ pattern }) => pattern.test(path))?.byMethod;
+  return (path) => {
+    const found = exact.get(path);
+    if (found) return found;
+    // The first template that reaches a path decides. A wider one behind it, with a lesser scope, must not open what
+    // the parameter of a default route shuts out: the gateway may read it all the same.
+    const first = patterns.find(({ reach, pattern }) => reach.test(path) || pattern.test(path));
+    return first?.pattern.test(path) ? first.byMethod : undefined;
+  };
 }
 
-function templatePattern(template: string): RegExp {
+function templatePattern(template: string, parameter: string): RegExp {
   const source = template
     .split('/')
-    .map((segment) =>
-      segment.startsWith('{') ? `(?:${PARAMETERS[template] ?? SEGMENT})` : segment.replaceAll('.', '\\.'),
-    )
+    .map((segment) => (segment.startsWith('{') ? `(?:${parameter})` : segment.replaceAll('.', '\\.')))
     .join('/');
   return new RegExp(`^${source}$`);
 }

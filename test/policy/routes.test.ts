@@ -91,3 +91,15 @@ void t.test('everything else is not', async (t) => {
   ];
   for (const path of paths) t.equal(find(path), undefined, JSON.stringify(path));
 });
+
+void t.test('an added template opens nothing that the parameter of a default route shuts out', async (t) => {
+  const match = compileRoutes([
+    ...DEFAULT_ROUTES,
+    { method: 'POST', template: '/sessions/{key}/{what}', scope: 'operator.write' },
+  ]);
+  t.equal(match('/sessions/ab/kill')?.get('POST')?.scope, 'operator.admin');
+  for (const path of ['/sessions/a!b/kill', '/sessions/a+b/kill', '/sessions/a!b/history', '/v1/models/nope']) {
+    t.equal(match(path), undefined, path);
+  }
+  t.equal(match('/sessions/a!b/preview')?.get('POST')?.scope, 'operator.write');
+});
