@@ -50,6 +50,12 @@ const PROTECTED_PREFIXES = [
 ];
 const PROTECTED = new RegExp(`^(?:${PROTECTED_PREFIXES.join('|')})`);
 
+/** Names come again with every request; what strangers make up must not fill the memory. */
+const MOST_NAMES = 1_000;
+const LONGEST_NAME = 64;
+const folds = new Map<string, string>();
+const verdicts = new Map<string, boolean>();
+
 /**
  * CGI, WSGI and others read `x_openclaw_scopes` or `x.openclaw.scopes` as `x-openclaw-scopes`
  * (CVE-2025-64484, CVE-2026-52845), so names are compared after this fold.
@@ -58,8 +64,7 @@ const PROTECTED = new RegExp(`^(?:${PROTECTED_PREFIXES.join('|')})`);
  * @returns lower case, with every character that is not a letter or digit as `-`
  */
 export function foldName(name: string): string {
-  const lower = name.toLowerCase();
-  return /[^a-z0-9-]/.test(lower) ? lower.replace(/[^a-z0-9]/g, '-') : lower;
+  return remembered(folds, name, fold);
 }
 
 /**
@@ -67,5 +72,18 @@ export function foldName(name: string): string {
  * @returns whether only the shim may set this header towards the gateway, and nobody sees it come back
  */
 export function isProtectedFamily(folded: string): boolean {
-  return PROTECTED.test(folded);
+  return remembered(verdicts, folded, (name) => PROTECTED.test(name));
+}
+
+function fold(name: string): string {
+  const lower = name.toLowerCase();
+  return /[^a-z0-9-]/.test(lower) ? lower.replace(/[^a-z0-9]/g, '-') : lower;
+}
+
+function remembered<T>(known: Map<string, T>, name: string, find: (name: string) => T): T {
+  const before = known.get(name);
+  if (before !== undefined) return before;
+  const found = find(name);
+  if (known.size < MOST_NAMES && name.length <= LONGEST_NAME) known.set(name, found);
+  return found;
 }
