@@ -85,6 +85,14 @@ export function refuse(code: ErrorCode, more: Omit<Refusal, 'kind' | 'code'> = {
 }
 
 /**
+ * @param limit most bytes that the body may have
+ * @returns the refusal of a body that has more, or says that it will
+ */
+export function refuseLargeBody(limit: number): Refusal {
+  return refuse('body_too_large', { message: `The body may have at most ${limit} bytes.` });
+}
+
+/**
  * @param refusal what was decided
  * @returns the JSON text of the answer, in the shape that OpenAI SDKs parse
  */

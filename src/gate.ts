@@ -1,7 +1,7 @@
 /** The gate: the one place where a request is let through or refused. The order below is the contract. */
 import type { Authenticate } from './callers/table.ts';
 import type { Config } from './config/config.ts';
-import { refuse, type Refusal } from './errors.ts';
+import { refuse, refuseLargeBody, type Refusal } from './errors.ts';
 import type { Presenter } from './gateway/present.ts';
 import { clientPeer } from './headers/forwarded.ts';
 import { readHead, type Head } from './headers/head.ts';
@@ -101,7 +101,7 @@ export function createGate(parts: GateParts): Gate {
       about.dropped = permission.dropped;
       const bodyLimit = Math.min(limits.body, permission.route.bodyLimit ?? limits.body);
       if (head.contentLength !== undefined && head.contentLength > bodyLimit) {
-        return { ...refuse('body_too_large', { message: `The body may have at most ${bodyLimit} bytes.` }), about };
+        return { ...refuseLargeBody(bodyLimit), about };
       }
 
       // 4 present (3, admit, has no rules yet)

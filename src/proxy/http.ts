@@ -1,7 +1,7 @@
 /** Requests: asked at the gate, then refused or forwarded. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { ERRORS, refuse, type Refusal } from '../errors.ts';
+import { ERRORS, refuse, refuseLargeBody, type Refusal } from '../errors.ts';
 import type { Forward, Gate } from '../gate.ts';
 import type { Hop } from '../gateway/blame.ts';
 import type { GatewayPool } from '../gateway/pool.ts';
@@ -176,9 +176,8 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
       return;
     }
     const count = (bytes: number): void => void (exchange.bytesIn += bytes);
-    const tooLarge = refuse('body_too_large', { message: `The body may have at most ${bodyLimit} bytes.` });
     if (tools || (contentLength !== undefined && contentLength <= WHOLE_BODY_BYTES)) {
-      const watch: BodyWatch = { limit: bodyLimit, count, tooLarge: () => exchange.refuse(tooLarge) };
+      const watch: BodyWatch = { limit: bodyLimit, count, tooLarge: () => exchange.refuse(refuseLargeBody(bodyLimit)) };
       collectBody(req, watch, (body) =>
         guard(exchange, () => {
           const refusal = tools && checkToolBody(tools, body);
@@ -187,7 +186,11 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
         }),
       );
     } else {
-      const watch: BodyWatch = { limit: bodyLimit, count, tooLarge: () => forwarding.end('body_too_large', tooLarge) };
+      const watch: BodyWatch = {
+        limit: bodyLimit,
+        count,
+        tooLarge: () => forwarding.end('body_too_large', refuseLargeBody(bodyLimit)),
+      };
       const forwarding = send(exchange, decision, new PassingBody(req, watch));
     }
   }
