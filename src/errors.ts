@@ -54,6 +54,7 @@ export const ERRORS = {
   gateway_bad_response: row(502, GATEWAY, 'The gateway sent a response that cannot be passed on.'),
   gateway_refused: row(502, GATEWAY, 'The gateway refused the proxy itself, not the caller.'),
   identity_unavailable: row(503, SERVER, 'The identity provider cannot be asked at the moment.'),
+  limits_unavailable: row(503, SERVER, 'The store of the request limits cannot be reached at the moment.'),
   audit_unavailable: row(503, SERVER, 'The audit record cannot be written at the moment.'),
   shutting_down: row(503, SERVER, 'The proxy is shutting down.'),
   gateway_timeout: row(504, GATEWAY, 'The gateway did not answer in time.'),
@@ -73,6 +74,10 @@ export interface Refusal {
   readonly scope?: string;
   /** The methods that the path has (`method_not_allowed`), for `Allow` (RFC 9110 section 15.5.6). */
   readonly allow?: readonly string[];
+  /** Seconds for `Retry-After` (RFC 9110 section 10.2.3); every 503 has one also without it. */
+  readonly retryAfter?: number;
+  /** Further response headers, names and values alternating. */
+  readonly headers?: readonly string[];
 }
 
 /**

@@ -60,6 +60,7 @@ const TABLE: Readonly<Record<ErrorCode, Row>> = {
   gateway_bad_response: { status: 502, type: 'gateway_error', closes: false },
   gateway_refused: { status: 502, type: 'gateway_error', closes: false },
   identity_unavailable: { status: 503, type: 'server_error', closes: false },
+  limits_unavailable: { status: 503, type: 'server_error', closes: false },
   audit_unavailable: { status: 503, type: 'server_error', closes: false },
   shutting_down: { status: 503, type: 'server_error', closes: false },
   gateway_timeout: { status: 504, type: 'gateway_error', closes: false },

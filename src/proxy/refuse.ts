@@ -7,7 +7,10 @@ import { STATUS_CODES } from './node-http.ts';
 /** For this long, in milliseconds, what a caller still sends is read away, so that it can read the answer before the close. */
 export const LINGER_MS = 5_000;
 
-const EXPOSED = 'x-request-id, retry-after, www-authenticate';
+/** When to come back after a 503 that cannot say it better. */
+const RETRY_SECONDS = 5;
+
+const EXPOSED = 'x-request-id, retry-after, www-authenticate, ratelimit-limit, ratelimit-remaining, ratelimit-reset';
 
 /**
  * @param origin a listed web origin
@@ -64,7 +67,9 @@ function answerParts(refusal: Refusal, id: string, origin: string | undefined, c
   const authenticate = challenge(refusal);
   if (authenticate !== undefined) headers.push('www-authenticate', authenticate);
   if (refusal.allow) headers.push('allow', refusal.allow.join(', '));
-  if (ERRORS[refusal.code].status === 503) headers.push('retry-after', '5');
+  const retryAfter = refusal.retryAfter ?? (ERRORS[refusal.code].status === 503 ? RETRY_SECONDS : undefined);
+  if (retryAfter !== undefined) headers.push('retry-after', String(retryAfter));
+  if (refusal.headers) headers.push(...refusal.headers);
   if (close) headers.push('connection', 'close');
   return [headers, body];
 }
