@@ -1,5 +1,5 @@
 /** The gate: the one place where a request is let through or refused. The order below is the contract. */
-import type { Authenticate } from './callers/table.ts';
+import type { TokenTable } from './callers/table.ts';
 import type { Config } from './config/config.ts';
 import { refuse, refuseLargeBody, type Refusal } from './errors.ts';
 import type { Presenter } from './gateway/present.ts';
@@ -7,13 +7,13 @@ import { clientPeer } from './headers/forwarded.ts';
 import { readHead, type Head } from './headers/head.ts';
 import { buildRequestHeaders } from './headers/request.ts';
 import { readTarget } from './headers/target.ts';
-import type { Authorize } from './policy/authorize.ts';
-import type { CallerHeader, RequestFacts, Route, Scope } from './types.ts';
+import { keepsRoute, type Authorize } from './policy/authorize.ts';
+import type { CallerHeader, RequestFacts, Route, Scope, Token } from './types.ts';
 
 /** What became known of a request on its way through the gate, for the log and for CORS. */
 export interface About {
   caller?: string;
-  tokenId?: string;
+  token?: Token;
   route?: Route;
   peer?: string | undefined;
   /** The listed web origin that the answer is for. */
@@ -46,12 +46,20 @@ export type Decision =
 
 export interface Gate {
   decide(facts: RequestFacts): Decision;
+  /**
+   * Whether a request that was let through still would be: its token may have been revoked or have expired since, its
+   * caller may be gone or have lost the scope.
+   *
+   * @param about what a gate, this one or an earlier one, learnt of the request
+   * @returns why not, or `undefined`
+   */
+  recheck(about: About): Refusal | undefined;
 }
 
 /** The parts that the gate asks, in its order. */
 export interface GateParts {
   readonly config: Config;
-  readonly authenticate: Authenticate;
+  readonly tokens: TokenTable;
   readonly authorize: Authorize;
   readonly presenter: Presenter;
   /** Milliseconds since the epoch. */
@@ -63,8 +71,8 @@ export interface GateParts {
  * @returns the gate; it takes facts, never a socket, and throws only for a fault of its own
  */
 export function createGate(parts: GateParts): Gate {
-  const { config, authenticate, authorize, presenter, now } = parts;
-  const { listen, limits } = config;
+  const { config, tokens, authorize, presenter, now } = parts;
+  const { listen, limits, stream } = config;
 
   return {
     decide(facts) {
@@ -88,11 +96,11 @@ export function createGate(parts: GateParts): Gate {
       if (listen.health && isHealth(facts)) return anonymous(about);
 
       // 1 authenticate
-      const credential = authenticate(head.authorization, now());
+      const credential = tokens.authenticate(head.authorization, now());
       if (credential.kind === 'refuse') return { ...credential, about };
       const { caller, token } = credential;
       about.caller = caller.name;
-      about.tokenId = token.id;
+      about.token = token;
 
       // 2 authorize
       const request = { method: facts.method, path: target.path, openclaw: head.openclaw };
@@ -118,6 +126,18 @@ export function createGate(parts: GateParts): Gate {
         scopes: caller.scopes,
         tools: permission.tools,
       };
+    },
+
+    recheck({ caller: name, token, route }) {
+      if (name === undefined || token === undefined || route === undefined) return undefined;
+      const credential = tokens.find(token.hash, now());
+      if (credential.kind === 'refuse') {
+        return credential.code === 'expired_token' && !stream.endAtExpiry ? undefined : credential;
+      }
+      const { caller } = credential;
+      if (caller.name !== name) return refuse('invalid_token', { reason: 'the token has another caller now' });
+      if (keepsRoute(caller, route)) return undefined;
+      return refuse('insufficient_scope', { scope: route.scope, reason: `${name} has lost ${route.scope}` });
     },
   };
 

@@ -33,6 +33,7 @@ const world: World = {
       };
       process.on('SIGINT', on).on('SIGTERM', on);
     }),
+  onHangup: (listener) => void process.on('SIGHUP', listener),
 };
 
 /** Containers run as users without an entry in the user table and without HOME. */

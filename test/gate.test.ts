@@ -6,7 +6,7 @@ import type { ErrorCode } from '../src/errors.ts';
 import { createGate, type Decision, type Forward } from '../src/gate.ts';
 import { createPresenter } from '../src/gateway/present.ts';
 import { createAuthorize } from '../src/policy/authorize.ts';
-import type { Caller, RawToken, RequestFacts, Scope } from '../src/types.ts';
+import type { Caller, RawToken, RequestFacts, Scope, Token } from '../src/types.ts';
 import { testConfig, type ConfigParts } from './helpers/config.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
@@ -29,7 +29,7 @@ function decide(facts: Partial<RequestFacts>, parts: ConfigParts = {}): Decision
   const config = testConfig({ callers, bodyLimit: 1000, ...parts, listen });
   const gate = createGate({
     config,
-    authenticate: createTokenTable(config.callers),
+    tokens: createTokenTable(config.callers),
     authorize: createAuthorize(config, () => 'RANDOM'),
     presenter: createPresenter(config.gateway.auth),
     now: () => NOW,
@@ -137,7 +137,7 @@ void t.test('what becomes known on the way', async (t) => {
     peer: '127.0.0.1',
     origin: 'https://app.example',
     caller: 'reader',
-    tokenId: id,
+    token: { id },
     route: { template: CHAT },
   });
   const { about } = decide({ target: CHAT, rawHeaders: ['Host', 'localhost', 'Origin', 'https://evil.example'] });
@@ -288,8 +288,11 @@ void t.test('a fault of a part is not a "no"', async (t) => {
   const config = testConfig({ callers });
   const gate = createGate({
     config,
-    authenticate: () => {
-      throw new Error('cannot tell');
+    tokens: {
+      ...createTokenTable([]),
+      authenticate: () => {
+        throw new Error('cannot tell');
+      },
     },
     authorize: createAuthorize(config, () => 'RANDOM'),
     presenter: createPresenter(config.gateway.auth),
@@ -297,4 +300,29 @@ void t.test('a fault of a part is not a "no"', async (t) => {
   });
   const facts = { method: 'POST', target: CHAT, httpVersion: '1.1', rawHeaders: GOOD, peer: undefined };
   t.throws(() => gate.decide(facts), { message: 'cannot tell' });
+});
+
+void t.test('what was let through is looked at again', async (t) => {
+  const { about } = decide({ target: CHAT, rawHeaders: GOOD });
+  const token = about.token as Token;
+  const [writer] = callers.filter(({ name }) => name === about.caller) as [Caller];
+  const recheck = (changed: readonly Caller[], endAtExpiry = true): unknown => {
+    const config = { ...testConfig({ callers: changed }), stream: { heartbeat: 0, gatewayIdle: 0, endAtExpiry } };
+    return createGate({
+      config,
+      tokens: createTokenTable(changed),
+      authorize: createAuthorize(config, () => 'RANDOM'),
+      presenter: createPresenter(config.gateway.auth),
+      now: () => NOW,
+    }).recheck(about);
+  };
+  const expired = [{ ...writer, tokens: [{ ...token, expires: NOW }] }];
+  t.equal(recheck([writer]), undefined);
+  t.match(recheck([]), { code: 'invalid_token', reason: 'the token was revoked' });
+  t.match(recheck([{ ...writer, tokens: [] }]), { code: 'invalid_token' });
+  t.match(recheck([{ ...writer, name: 'another' }]), { code: 'invalid_token' }, 'the token of somebody else by now');
+  t.match(recheck(expired), { code: 'expired_token' });
+  t.equal(recheck(expired, false), undefined, 'endAtExpiry: false');
+  t.match(recheck([{ ...writer, scopes: ['operator.read'] }]), { code: 'insufficient_scope', scope: 'operator.write' });
+  t.match(recheck([{ ...writer, scopes: ['operator.read'], tools: ['x'] }]), { code: 'insufficient_scope' });
 });

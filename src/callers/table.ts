@@ -21,6 +21,18 @@ export interface Authenticated {
  */
 export type Authenticate = (authorization: string | undefined, now: number) => Authenticated | Refusal;
 
+/** The callers, by what they show. */
+export interface TokenTable {
+  readonly authenticate: Authenticate;
+  /**
+   * Whose token it is by now, for a request that was let through with it before.
+   *
+   * @param hash SHA-256 of the token, 64 lower-case hex digits
+   * @param now milliseconds since the epoch
+   */
+  readonly find: (hash: string, now: number) => Authenticated | Refusal;
+}
+
 interface Entry {
   readonly caller: Caller;
   readonly token: Token;
@@ -32,9 +44,9 @@ interface Entry {
  * confirmed in constant time; an unknown token costs the same work (CVE-2026-32595).
  *
  * @param callers every caller with their tokens; hashes are unique
- * @returns the function that names the caller of a request
+ * @returns the table
  */
-export function createTokenTable(callers: readonly Caller[]): Authenticate {
+export function createTokenTable(callers: readonly Caller[]): TokenTable {
   const byHash = new Map<string, Entry>();
   for (const caller of callers) {
     for (const token of caller.tokens)
@@ -42,22 +54,31 @@ export function createTokenTable(callers: readonly Caller[]): Authenticate {
   }
   const nobody = Buffer.alloc(32);
 
-  return (authorization, now) => {
-    const bearer = readBearer(authorization);
-    if (bearer === 'missing') return refuse('missing_token');
-    if (bearer === 'malformed') return refuse('invalid_token', { reason: 'not a b64token of 24 to 512 characters' });
+  return {
+    authenticate(authorization, now) {
+      const bearer = readBearer(authorization);
+      if (bearer === 'missing') return refuse('missing_token');
+      if (bearer === 'malformed') return refuse('invalid_token', { reason: 'not a b64token of 24 to 512 characters' });
 
-    const hash = hashToken(bearer.token);
-    const entry = byHash.get(hash);
-    const confirmed = timingSafeEqual(Buffer.from(hash, 'hex'), entry?.digest ?? nobody);
-    if (!entry || !confirmed) {
-      const typo = isMintedShape(bearer.token) && !hasValidChecksum(bearer.token);
-      return refuse('invalid_token', { reason: typo ? 'checksum mismatch: mistyped or cut' : 'unknown token' });
-    }
-    const { caller, token } = entry;
-    const about = { reason: `token ${token.id} of ${caller.name}` };
-    if (token.notBefore !== undefined && now < token.notBefore) return refuse('not_yet_valid_token', about);
-    if (token.expires !== undefined && now >= token.expires) return refuse('expired_token', about);
-    return { kind: 'caller', caller, token };
+      const hash = hashToken(bearer.token);
+      const entry = byHash.get(hash);
+      const confirmed = timingSafeEqual(Buffer.from(hash, 'hex'), entry?.digest ?? nobody);
+      if (!entry || !confirmed) {
+        const typo = isMintedShape(bearer.token) && !hasValidChecksum(bearer.token);
+        return refuse('invalid_token', { reason: typo ? 'checksum mismatch: mistyped or cut' : 'unknown token' });
+      }
+      return whileValid(entry, now);
+    },
+    find(hash, now) {
+      const entry = byHash.get(hash);
+      return entry ? whileValid(entry, now) : refuse('invalid_token', { reason: 'the token was revoked' });
+    },
   };
+}
+
+function whileValid({ caller, token }: Entry, now: number): Authenticated | Refusal {
+  const about = { reason: `token ${token.id} of ${caller.name}` };
+  if (token.notBefore !== undefined && now < token.notBefore) return refuse('not_yet_valid_token', about);
+  if (token.expires !== undefined && now >= token.expires) return refuse('expired_token', about);
+  return { kind: 'caller', caller, token };
 }

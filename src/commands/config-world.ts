@@ -2,7 +2,9 @@
 import { resolve } from 'node:path';
 import { ConfigError } from '../config/config.ts';
 import { loadConfig, type LoadedConfig } from '../config/load.ts';
+import { watchedWorld } from '../config/watch.ts';
 import { disk, resolveName, type ConfigWorld } from '../config/world.ts';
+import type { Loading } from '../server/reload.ts';
 import type { World } from './world.ts';
 
 /**
@@ -32,5 +34,20 @@ export async function loadOrTell(world: World, file: string): Promise<LoadedConf
     if (!(error instanceof ConfigError)) throw error;
     world.stderr(`${error.message}\n`);
     return undefined;
+  }
+}
+
+/**
+ * @param world where the command runs
+ * @param file the configuration, as the user calls it
+ * @returns the configuration or its faults, and what it was read from
+ */
+export async function loadWatched(world: World, file: string): Promise<Loading> {
+  const watched = watchedWorld(configWorld(world), (path) => resolve(world.cwd, path));
+  try {
+    return { loaded: await loadConfig(file, watched.world), files: watched.files };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { loaded: error, files: watched.files };
   }
 }

@@ -57,11 +57,11 @@ function decideAs(
   options: ExplainOptions,
   extra: readonly string[],
 ): Decision {
-  const token = caller.tokens[0] ?? { hash: '', id: 'none' };
+  const credential = { kind: 'caller', caller, token: caller.tokens[0] ?? { hash: '', id: 'none' } } as const;
   const gate = createGate({
     config,
     presenter: createPresenter(config.gateway.auth),
-    authenticate: () => ({ kind: 'caller', caller, token }),
+    tokens: { authenticate: () => credential, find: () => credential },
     authorize: createAuthorize(config, () => '<random id>'),
     now: world.now,
   });

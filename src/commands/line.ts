@@ -91,6 +91,14 @@ export async function runCommandLine(world: World, args: readonly string[]): Pro
       ),
     );
 
+  withConfig(program.command('shutdown').description('end a running shim through its control socket, after its drain'))
+    .option('--timeout <duration>', 'how long to wait for the drain at most', '60s')
+    .action(
+      exits(async (options: WithConfig & { timeout: string }) =>
+        (await import('./shutdown.ts')).runShutdown(world, options),
+      ),
+    );
+
   program
     .command('version')
     .description('print the version')

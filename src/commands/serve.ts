@@ -1,8 +1,9 @@
 /** `auth-shim serve`: runs the shim until a signal ends it. */
-import type { Config } from '../config/config.ts';
+import { ConfigError, type Config } from '../config/config.ts';
 import { createLog } from '../observe/log.ts';
+import { startReloader, type Loading } from '../server/reload.ts';
 import { startShim } from '../server/shim.ts';
-import { loadOrTell } from './config-world.ts';
+import { loadWatched } from './config-world.ts';
 import { EXIT } from './exit.ts';
 import type { World } from './world.ts';
 
@@ -19,19 +20,27 @@ export interface ServeOptions {
  *   78 for a configuration that cannot run
  */
 export async function runServe(world: World, options: ServeOptions): Promise<number> {
-  const loaded = await loadOrTell(world, options.config);
-  if (!loaded) return EXIT.config;
+  const load = (): Promise<Loading> => loadWatched(world, options.config);
+  const { loaded, files } = await load();
+  if (loaded instanceof ConfigError) {
+    world.stderr(`${loaded.message}\n`);
+    return EXIT.config;
+  }
   const { config, warnings } = loaded;
   const log = await createLog(2, options.pretty ?? world.isTerminal);
   const { logger } = log;
   try {
     for (const { path, message } of warnings) logger.warn({ path }, message);
     const shim = await startShim(config, logger);
-    logger.info({ url: shim.url, admin: shim.adminUrl, ...summary(config) }, 'listening');
+    const { url, adminUrl: admin, probesUrl: probes } = shim;
+    logger.info({ url, admin, probes, ...summary(config) }, 'listening');
     log.flush();
+    const reloader = startReloader({ shim, logger, load, files });
+    world.onHangup(() => void reloader.reload('SIGHUP'));
 
-    const signal = await world.nextSignal();
-    logger.info({ signal, drain: config.drain.timeout }, 'shutting down');
+    const cause = await Promise.race([world.nextSignal(), shim.asked.then(() => 'auth-shim shutdown')]);
+    reloader.stop();
+    logger.info({ cause }, 'shutting down');
     const drained = shim.drain().then(() => EXIT.ok);
     const code = await Promise.race([drained, world.nextSignal().then(() => EXIT.no)]);
     if (code !== EXIT.ok) await shim.stop();

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { ConfigError } from '../config/config.ts';
 import { EditError } from '../config/edit.ts';
+import { parseSoundCallersFile, type CallersPlace } from '../config/callers-file.ts';
 import { parseCallers } from '../config/load.ts';
 import { replaceFile, ReplaceError } from '../config/replace.ts';
 import { didYouMean } from '../config/suggest.ts';
@@ -13,10 +14,13 @@ import { EXIT } from './exit.ts';
 import type { World } from './world.ts';
 
 export interface Opened {
+  /** The configuration, or its `callersFile`: what has `callers:`. */
   readonly name: string;
   readonly path: string;
   readonly text: string;
   readonly callers: readonly Caller[];
+  /** Reads a text that is to take its place. */
+  readonly parse: (text: string) => Promise<CallersPlace>;
 }
 
 /** What stands in the way, in words for the user, with the exit code that says of which kind it is. */
@@ -67,19 +71,28 @@ export async function openCallers(world: World, name: string): Promise<Opened> {
       { level: 'error', path: '', message: `the configuration ${readFaultWords(error)}${hint}` },
     ]);
   }
-  return { name, path, text, callers: await parseCallers(name, text, configWorld(world)) };
+  const place = await parseCallers(name, text, configWorld(world));
+  const parse = (after: string): Promise<CallersPlace> => parseCallers(name, after, configWorld(world));
+  return place.file === name
+    ? { name, path, text, callers: place.callers, parse }
+    : {
+        name: place.file,
+        path: resolve(world.cwd, place.file),
+        text: place.text,
+        callers: place.callers,
+        parse: async (after) => parseSoundCallersFile(place.file, after),
+      };
 }
 
 /**
  * What would not load is not written.
  *
- * @param world where the command runs
  * @param opened what was read
  * @param after the new text
  * @throws ConfigError, ReplaceError, TokenError
  */
-export async function save(world: World, { name, path, text: before }: Opened, after: string): Promise<void> {
-  await parseCallers(name, after, configWorld(world));
+export async function save({ name, path, text: before, parse }: Opened, after: string): Promise<void> {
+  await parse(after);
   try {
     replaceFile(path, before, after);
   } catch (error) {

@@ -53,7 +53,7 @@ export function runTokenNew(world: World, { config, name, scopes, expires }: Tok
       }
       text = addToken(withRoom(opened.text, caller, world), name, entry);
     }
-    await save(world, opened, text);
+    await save(opened, text);
     tellNew(world, caller === undefined ? 'new caller' : 'new token for', name, token, until);
   });
 }
@@ -136,7 +136,7 @@ export function runTokenRotate(world: World, options: TokenRotateOptions): Promi
     else if (typeof end === 'string' && (present.expires ?? Infinity) > Date.parse(end)) {
       text = setExpires(text, name, present.hash, end);
     }
-    await save(world, opened, text);
+    await save(opened, text);
     tellNew(world, 'new token for', name, token, typeof until === 'string' ? until : undefined);
     world.stderr(`token ${present.id} ${end === undefined ? 'is revoked' : `stays valid for ${grace} at most`}\n`);
   });
@@ -163,7 +163,7 @@ export function runTokenRevoke(world: World, { config, name, id }: TokenRevokeOp
     if (id !== undefined && gone.length > 1) throw new TokenError(`"${name}" has more than one token ${id}…`);
     let { text } = opened;
     for (const { hash } of gone) text = removeToken(text, name, hash);
-    await save(world, opened, text);
+    await save(opened, text);
     for (const token of gone) world.stderr(`token ${token.id} of "${name}" is revoked\n`);
     world.stderr('A running shim accepts it until it is started again.\n');
   });

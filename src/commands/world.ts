@@ -18,4 +18,6 @@ export interface World {
   readonly version: string;
   /** Settles at the next SIGINT or SIGTERM, with its name. */
   readonly nextSignal: () => Promise<string>;
+  /** Calls back at each SIGHUP, which ends the process no more. */
+  readonly onHangup: (listener: () => void) => void;
 }

@@ -16,9 +16,14 @@ export type GatewayAuth =
       readonly clientAddress: string;
     };
 
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
 export interface ListenConfig {
   /** Where callers connect: a TCP address, or the path of a unix socket. */
-  readonly address: { readonly host: string; readonly port: number } | { readonly socket: string };
+  readonly address: Address | { readonly socket: string };
   /** Names that `Host` may have: lower case, without port or brackets. */
   readonly hosts: ReadonlySet<string>;
   /** Web origins that may call, as they stand in `Origin`. */
@@ -45,10 +50,19 @@ export interface Config {
   /** Bytes, and a count of connections. */
   readonly limits: { readonly body: number; readonly headerBytes: number; readonly connections: number };
   /** Milliseconds; 0 is off. */
-  readonly stream: { readonly heartbeat: number; readonly gatewayIdle: number };
+  readonly stream: {
+    readonly heartbeat: number;
+    readonly gatewayIdle: number;
+    /** Whether a token that expires ends the streams that it opened. */
+    readonly endAtExpiry: boolean;
+  };
   /** Milliseconds. */
-  readonly drain: { readonly timeout: number };
-  readonly admin: { readonly host: string; readonly port: number } | undefined;
+  readonly drain: { readonly delay: number; readonly timeout: number };
+  readonly admin: Address | undefined;
+  /** Where the kubelet asks: answers of a status alone. */
+  readonly probes: Address | undefined;
+  /** The unix socket on which a local user of the same account can shut the shim down. */
+  readonly control: { readonly socket: string } | undefined;
 }
 
 /** One fault or doubt of a configuration. `line` and `column` count from 1. */
@@ -59,6 +73,8 @@ export interface ConfigIssue {
   readonly path: string;
   readonly line?: number;
   readonly column?: number;
+  /** The file, where it is not the configuration itself. */
+  readonly file?: string;
 }
 
 /** A configuration that cannot run. `issues` holds every fault that was found. */
@@ -80,6 +96,7 @@ export class ConfigError extends Error {
  * @returns `shim.config.yaml:12:5 callers[0].scopes[1]: unknown scope …`
  */
 export function formatIssue(file: string, issue: ConfigIssue): string {
-  const at = issue.line === undefined ? file : `${file}:${issue.line}:${issue.column ?? 1}`;
+  const name = issue.file ?? file;
+  const at = issue.line === undefined ? name : `${name}:${issue.line}:${issue.column ?? 1}`;
   return `${at}${issue.path === '' ? '' : ` ${issue.path}`}: ${issue.message}`;
 }

@@ -62,7 +62,7 @@ export function buildListen(
     address:
       raw.socket === undefined
         ? { host, port: raw.port ?? 18780 }
-        : { socket: socketPath(resolvePath(raw.socket, file, world.home), report) },
+        : { socket: socketPath(resolvePath(raw.socket, file, world.home), ['listen', 'socket'], report) },
     hosts: new Set([...LOOPBACK_NAMES, ...named, ...buildHosts(raw.hosts ?? [], report)]),
     origins: new Set(buildOrigins(raw.origins ?? [], report)),
     health: raw.health ?? false,
@@ -71,9 +71,15 @@ export function buildListen(
   };
 }
 
-function socketPath(path: string, report: Report): string {
+/**
+ * @param path of a unix socket
+ * @param at where the configuration has it
+ * @param report gets what is wrong
+ * @returns the path
+ */
+export function socketPath(path: string, at: Path, report: Report): string {
   if (Buffer.byteLength(path) > LONGEST_SOCKET_PATH) {
-    report.error(['listen', 'socket'], `a socket's path has at most ${LONGEST_SOCKET_PATH} bytes`);
+    report.error(at, `a socket's path has at most ${LONGEST_SOCKET_PATH} bytes`);
   }
   return path;
 }
@@ -143,4 +149,18 @@ export function buildAdmin(raw: Sound<RawConfig>['admin'], report: Report): Conf
     report.error(['admin', 'host'], 'the admin listener has no authentication: it must be on loopback');
   }
   return admin;
+}
+
+/**
+ * @param raw `probes:`; absent means no listener of their own
+ * @param report gets what is wrong
+ * @returns the listener of the probes with its defaults: any address, since the kubelet comes from outside the pod
+ */
+export function buildProbes(raw: Sound<RawConfig>['probes'], report: Report): Config['probes'] {
+  if (raw === undefined) return undefined;
+  const probes = { host: raw.host ?? '0.0.0.0', port: raw.port ?? 18782 };
+  if (!isHost(probes.host)) {
+    report.error(['probes', 'host'], 'expected an address or a name, without brackets and port');
+  }
+  return probes;
 }

@@ -1,19 +1,20 @@
 /** `shim.config.yaml`, from the file to the running configuration. */
 import type { Caller } from '../types.ts';
 import { isIP } from 'node:net';
-import { isLoopback } from './address.ts';
-import { ConfigError, type Config, type ConfigIssue } from './config.ts';
+import { isLoopback, isWildcard } from './address.ts';
+import { ConfigError, type Address, type Config, type ConfigIssue } from './config.ts';
 import { buildCallers } from './callers.ts';
-import { readDocument, type ConfigDocument } from './document.ts';
+import { issuesOf, readCallersFile, type CallersPlace } from './callers-file.ts';
+import { readDocument } from './document.ts';
 import { buildGatewayAuth, parseGatewayUrl } from './gateway.ts';
-import { buildAdmin, buildListen, isLoopbackHost } from './listen.ts';
-import { createReport, formatPath, type Finding, type Path, type Report } from './report.ts';
+import { buildAdmin, buildListen, buildProbes, socketPath } from './listen.ts';
+import { createReport, toIssues, type Path, type Report } from './report.ts';
 import { buildRoutes } from './routes.ts';
-import type { RawConfig } from './schema.ts';
+import { rawConfig, type RawConfig } from './schema.ts';
 import { checkShape, type Sound } from './shape.ts';
 import { fitsTimer, parseDuration, parseSize } from './units.ts';
 import { warn } from './warnings.ts';
-import { readFaultWords, type ConfigWorld } from './world.ts';
+import { readFaultWords, resolvePath, type ConfigWorld } from './world.ts';
 
 const KIB = 1024;
 const DEFAULT_BODY = 20 * KIB * KIB;
@@ -37,7 +38,7 @@ export async function loadConfig(file: string, world: ConfigWorld): Promise<Load
   try {
     text = world.readFile(file);
   } catch (error) {
-    throw new ConfigError(file, [{ level: 'error', path: '', message: `the configuration ${readFaultWords(error)}` }]);
+    throw new ConfigError(file, [fault(`the configuration ${readFaultWords(error)}`)]);
   }
   return parseConfig(file, text, world);
 }
@@ -50,13 +51,13 @@ export async function loadConfig(file: string, world: ConfigWorld): Promise<Load
  * @throws ConfigError with every fault at once
  */
 export async function parseConfig(file: string, text: string, world: ConfigWorld): Promise<LoadedConfig> {
-  const { config, report, document } = await examine(file, text, world);
-  refuseFaults(file, report, document, () => true);
+  const { config, place, issues, report, document } = await examine(file, text, world);
+  const faults = [...toIssues(report.findings, document), ...issues()];
+  refuseFaults(file, faults);
   // Without a fault every section was built.
-  if (config === undefined)
-    throw new ConfigError(file, [{ level: 'error', path: '', message: 'the configuration is incomplete' }]);
-  warn(config, world.now, report);
-  return { config, warnings: toIssues(report.findings, document) };
+  if (config === undefined) throw new ConfigError(file, [fault('the configuration is incomplete')]);
+  warn(config, world.now, report, place?.report ?? report);
+  return { config, warnings: [...toIssues(report.findings, document), ...issues()] };
 }
 
 /**
@@ -65,32 +66,36 @@ export async function parseConfig(file: string, text: string, world: ConfigWorld
  * @param file its name, for the errors and for relative paths
  * @param text the file's content
  * @param world as for `loadConfig`
- * @returns the callers, in their order
- * @throws ConfigError with every fault of the text; a variable that is not set here, or a file, is none
+ * @returns the callers, in their order, and the file that they stand in
+ * @throws ConfigError with every fault of the text; a variable that is not set here, or a secret's file, is none
  */
-export async function parseCallers(file: string, text: string, world: ConfigWorld): Promise<readonly Caller[]> {
-  const { callers, report, document } = await examine(file, text, world);
-  refuseFaults(file, report, document, ({ outside }) => outside !== true);
-  return callers;
+export async function parseCallers(file: string, text: string, world: ConfigWorld): Promise<CallersPlace> {
+  const { place, callers, issues, report, document } = await examine(file, text, world);
+  const inText = report.findings.filter(({ path, outside }) => outside !== true || path[0] === 'callersFile');
+  refuseFaults(file, [...toIssues(inText, document), ...issues()]);
+  return place ?? { callers, file, text, document, report };
 }
 
 async function examine(file: string, text: string, world: ConfigWorld) {
   const document = readDocument(file, text);
   const report = createReport();
-  const raw = checkShape(document.tree, report);
-  const callers = buildCallers(raw.callers ?? [], report);
+  const raw = checkShape(rawConfig, document.tree, report);
+  const apart = raw.callersFile === undefined ? undefined : readCallersFile(raw.callersFile, { file, world, report });
+  if (apart && raw.callers) report.error(['callersFile'], 'callers stand either here or in a file of their own', 'key');
+  const place = apart && 'callers' in apart ? apart : undefined;
+  const callers = place?.callers ?? buildCallers(raw.callers ?? [], report);
   const config = await buildConfig(raw, callers, { file, world, report });
-  return { config, callers, report, document };
+  const issues = (): readonly ConfigIssue[] => (place ? issuesOf(place) : ((apart as readonly ConfigIssue[]) ?? []));
+  return { config, callers, place, issues, report, document };
 }
 
-function refuseFaults(
-  file: string,
-  report: Report,
-  document: ConfigDocument,
-  counts: (finding: Finding) => boolean,
-): void {
-  const faults = report.findings.filter((finding) => finding.level === 'error' && counts(finding));
-  if (faults.length > 0) throw new ConfigError(file, toIssues(faults, document));
+function refuseFaults(file: string, issues: readonly ConfigIssue[]): void {
+  const faults = issues.filter(({ level }) => level === 'error');
+  if (faults.length > 0) throw new ConfigError(file, faults);
+}
+
+function fault(message: string): ConfigIssue {
+  return { level: 'error', path: '', message };
 }
 
 interface Source {
@@ -109,7 +114,6 @@ async function buildConfig(
   const listen = buildListen(raw.listen ?? {}, file, world, report);
   const origin = await buildOrigin(raw, source);
   const auth = await buildGatewayAuth(raw.gateway?.auth ?? {}, source);
-  const admin = buildAdmin(raw.admin, report);
   const config = {
     listen,
     callers,
@@ -122,9 +126,15 @@ async function buildConfig(
     stream: {
       heartbeat: duration(raw.stream?.heartbeat, 15_000, ['stream', 'heartbeat'], report),
       gatewayIdle: duration(raw.stream?.gatewayIdle, 0, ['stream', 'gatewayIdle'], report),
+      endAtExpiry: raw.stream?.endAtExpiry ?? true,
     },
-    drain: { timeout: duration(raw.drain?.timeout, 30_000, ['drain', 'timeout'], report) },
-    admin,
+    drain: {
+      delay: duration(raw.drain?.delay, 0, ['drain', 'delay'], report),
+      timeout: duration(raw.drain?.timeout, 30_000, ['drain', 'timeout'], report),
+    },
+    admin: buildAdmin(raw.admin, report),
+    probes: buildProbes(raw.probes, report),
+    control: buildControl(raw.control, source),
   };
   const { headerBytes, body } = config.limits;
   if (headerBytes < HEADER_BYTES.least || headerBytes > HEADER_BYTES.most) {
@@ -156,23 +166,36 @@ async function buildOrigin(raw: Sound<RawConfig>, { world, report }: Source): Pr
   return parsed.origin;
 }
 
-/** Two of the three on one port: the second cannot listen, or the shim would call itself. */
+function buildControl(raw: Sound<RawConfig>['control'], { file, world, report }: Source): Config['control'] {
+  if (raw?.socket === undefined) return undefined;
+  return { socket: socketPath(resolvePath(raw.socket, file, world.home), ['control', 'socket'], report) };
+}
+
+/** Two of them on one port: the second cannot listen, or the shim would call itself. */
 function refuseSharedPorts(
-  { listen: { address }, admin }: Pick<Config, 'listen' | 'admin'>,
+  config: Pick<Config, 'listen' | 'admin' | 'probes'>,
   origin: string | undefined,
   report: Report,
 ): void {
-  if ('socket' in address) return;
-  const everywhere = !isLoopbackHost(address.host);
-  const meets = (host: string): boolean =>
-    everywhere || host === address.host || [host, address.host].includes('localhost');
-  if (admin && admin.port !== 0 && admin.port === address.port && meets(admin.host)) {
-    report.error(['admin', 'port'], 'the admin listener has the port of the public one');
-  }
+  const { admin, probes, listen } = config;
+  const callers = 'socket' in listen.address ? undefined : listen.address;
   const gateway = origin === undefined ? undefined : new URL(origin);
-  if (gateway && Number(gateway.port || 80) === address.port && isLoopbackHost(bare(gateway)) && meets(bare(gateway))) {
-    report.error(['gateway', 'url'], 'this is the address that the shim itself listens on');
+  const behind = gateway && { host: bare(gateway), port: Number(gateway.port || 80) };
+  if (meet(admin, callers)) report.error(['admin', 'port'], 'the admin listener has the port of the public one');
+  if (meet(probes, callers))
+    report.error(['probes', 'port'], 'the listener of the probes has the port of the public one');
+  if (meet(probes, admin))
+    report.error(['probes', 'port'], 'the listener of the probes has the port of the admin listener');
+  if (meet(callers, behind)) report.error(['gateway', 'url'], 'this is the address that the shim itself listens on');
+  for (const own of [admin, probes]) {
+    if (meet(own, behind)) report.error(['gateway', 'url'], 'this is the address of a listener of the shim itself');
   }
+}
+
+function meet(one: Address | undefined, other: Address | undefined): boolean {
+  if (!one || !other || one.port === 0 || one.port !== other.port) return false;
+  const loose = [one.host, other.host].some((host) => isWildcard(host) || host === 'localhost');
+  return loose || one.host === other.host;
 }
 
 function bare(url: URL): string {
@@ -187,15 +210,4 @@ function duration(raw: string | number | undefined, standard: number, path: Path
   const milliseconds = (typeof raw === 'string' ? parseDuration(raw) : raw) ?? standard;
   if (!fitsTimer(milliseconds)) report.error(path, 'expected at most 24d');
   return milliseconds;
-}
-
-function toIssues(findings: readonly Finding[], document: ConfigDocument): ConfigIssue[] {
-  return findings
-    .map(({ level, path, message, atKey }): ConfigIssue => ({
-      level,
-      message,
-      path: formatPath(path),
-      ...document.locate(path, atKey && 'key'),
-    }))
-    .sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0));
 }

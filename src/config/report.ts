@@ -1,5 +1,8 @@
 /** Collects what is wrong with a configuration, so that all of it is told at once. */
 
+import type { ConfigIssue } from './config.ts';
+import type { ConfigDocument } from './document.ts';
+
 /** Where in the tree. */
 export type Path = readonly (string | number)[];
 
@@ -56,4 +59,20 @@ export function formatPath(path: Path): string {
       return index === 0 ? step : `.${step}`;
     })
     .join('');
+}
+
+/**
+ * @param findings what was found
+ * @param document where it was found
+ * @returns the findings with line and column, in the order of the text
+ */
+export function toIssues(findings: readonly Finding[], document: ConfigDocument): ConfigIssue[] {
+  return findings
+    .map(({ level, path, message, atKey }): ConfigIssue => ({
+      level,
+      message,
+      path: formatPath(path),
+      ...document.locate(path, atKey && 'key'),
+    }))
+    .sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0));
 }

@@ -122,11 +122,18 @@ const gatewayAuth = z.strictObject({
   clientAddress: z.string().optional(),
 });
 
+const address = z.strictObject({ host: z.string().optional(), port: port.optional() });
+const callers = z.array(caller);
+
+/** What `callersFile` holds. */
+export const rawCallersFile = z.strictObject({ callers: callers.optional() });
+
 /** The whole file. */
 export const rawConfig = z.strictObject({
   listen: listen.optional(),
   gateway: z.strictObject({ url: z.string(), auth: gatewayAuth }),
-  callers: z.array(caller).optional(),
+  callers: callers.optional(),
+  callersFile: z.string().min(1, 'expected the path of a file').optional(),
   routes: z.array(route).optional(),
   limits: z
     .strictObject({
@@ -139,21 +146,28 @@ export const rawConfig = z.strictObject({
         .optional(),
     })
     .optional(),
-  stream: z.strictObject({ heartbeat: duration.optional(), gatewayIdle: duration.optional() }).optional(),
-  drain: z.strictObject({ timeout: duration.optional() }).optional(),
-  admin: z.strictObject({ host: z.string().optional(), port: port.optional() }).optional(),
+  stream: z
+    .strictObject({
+      heartbeat: duration.optional(),
+      gatewayIdle: duration.optional(),
+      endAtExpiry: z.boolean().optional(),
+    })
+    .optional(),
+  drain: z.strictObject({ delay: duration.optional(), timeout: duration.optional() }).optional(),
+  admin: address.optional(),
+  probes: address.optional(),
+  control: z.strictObject({ socket: z.string().min(1, 'expected the path of a unix socket') }).optional(),
 });
 
 export type RawConfig = z.infer<typeof rawConfig>;
+export type RawCallersFile = z.infer<typeof rawCallersFile>;
 export type Reference = z.infer<typeof reference>;
 
 /** Keys that the product will have, and this version has not: a mistake of time, not of spelling. */
 export const NOT_YET_KEYS: ReadonlySet<string> = new Set([
   'audit',
-  'callersFile',
   'introspection',
   'issuers',
-  'probes',
   'callers[].allowMethods',
   'callers[].certificates',
   'callers[].denyMethods',
@@ -161,12 +175,10 @@ export const NOT_YET_KEYS: ReadonlySet<string> = new Set([
   'callers[].limits',
   'callers[].onBehalf',
   'callers[].websocket',
-  'drain.delay',
   'gateway.deviceStore',
   'gateway.tls',
   'limits.default',
   'limits.store',
   'listen.tls',
   'listen.websocket',
-  'stream.endAtExpiry',
 ]);

@@ -1,7 +1,7 @@
 /** Compares a tree with the raw shape, and keeps the parts that fit so that they can be looked at further. */
 import * as z from 'zod';
 import { formatPath, type Path, type Report } from './report.ts';
-import { NOT_YET_KEYS, rawConfig, type RawConfig } from './schema.ts';
+import { NOT_YET_KEYS } from './schema.ts';
 import { didYouMean } from './suggest.ts';
 
 /** What is left of a raw value when each part that does not fit was taken out. A hole was reported already. */
@@ -12,17 +12,22 @@ export type Sound<T> = T extends readonly (infer Item)[]
     : T;
 
 /**
+ * @param schema the shape
  * @param tree plain data; it is changed: what does not fit is cut out
  * @param report gets every fault of shape
  * @returns the tree, as far as it fits
  */
-export function checkShape(tree: Readonly<Record<string, unknown>>, report: Report): Sound<RawConfig> {
-  const result = rawConfig.safeParse(tree, { error: typeWords });
+export function checkShape<T extends z.ZodType>(
+  schema: T,
+  tree: Readonly<Record<string, unknown>>,
+  report: Report,
+): Sound<z.infer<T>> {
+  const result = schema.safeParse(tree, { error: typeWords });
   const cuts: Path[] = [];
   for (const issue of result.error?.issues ?? []) {
     const path = issue.path.map((step) => (typeof step === 'number' ? step : String(step)));
     if (issue.code === 'unrecognized_keys' && issue.message === UNKNOWN) {
-      for (const key of issue.keys) report.error([...path, key], unknownKeyWords(path, key), 'key');
+      for (const key of issue.keys) report.error([...path, key], unknownKeyWords(schema, path, key), 'key');
     } else {
       const missing = path.length > 0 && valueAt(tree, path) === undefined;
       report.error(path, missing ? 'this key is required' : issue.message);
@@ -30,7 +35,7 @@ export function checkShape(tree: Readonly<Record<string, unknown>>, report: Repo
     }
   }
   for (const path of cuts) cut(tree, path);
-  return tree as Sound<RawConfig>;
+  return tree as Sound<z.infer<T>>;
 }
 
 const UNKNOWN = 'unknown key';
@@ -52,16 +57,16 @@ function kindOf(value: unknown): string {
   return typeof value === 'string' ? 'a text' : `a ${typeof value}`;
 }
 
-function unknownKeyWords(parent: Path, key: string): string {
+function unknownKeyWords(schema: z.ZodType, parent: Path, key: string): string {
   const here = formatPath(parent);
   const full = (here === '' ? key : `${here}.${key}`).replace(/\[\d+\]/g, '[]');
   if (NOT_YET_KEYS.has(full)) return 'this key is not supported by this version';
-  return `${UNKNOWN}${didYouMean(key, knownKeys(parent))}`;
+  return `${UNKNOWN}${didYouMean(key, knownKeys(schema, parent))}`;
 }
 
 /** The keys that the schema has at a path. */
-function knownKeys(path: Path): readonly string[] {
-  let schema: unknown = rawConfig;
+function knownKeys(root: z.ZodType, path: Path): readonly string[] {
+  let schema: unknown = root;
   for (const step of path) {
     schema = bare(schema);
     if (schema instanceof z.ZodObject) schema = (schema.shape as Record<string, unknown>)[step];

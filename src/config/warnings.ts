@@ -16,8 +16,9 @@ const LOOPBACK_NAMES = 3;
  * @param config a configuration that can run
  * @param now milliseconds since the epoch
  * @param report gets the warnings
+ * @param callersReport gets those about callers, which may stand in another file
  */
-export function warn(config: Config, now: number, report: Report): void {
+export function warn(config: Config, now: number, report: Report, callersReport: Report): void {
   const { auth } = config.gateway;
   if (config.listen.unsafeListenPlaintext) {
     report.warning(['listen', 'unsafeListenPlaintext'], 'tokens cross the network in the clear');
@@ -39,27 +40,27 @@ export function warn(config: Config, now: number, report: Report): void {
     report.warning(['gateway', 'auth', 'secret'], `the gateway's secret is shorter than ${SHORTEST_SECRET} characters`);
   }
   if (config.callers.length === 0) {
-    report.warning(
+    callersReport.warning(
       ['callers'],
       'nobody may call: create a caller with "auth-shim token new NAME --scope operator.write"',
     );
   }
   const secretHash = secretOf(auth) === undefined ? undefined : hash('sha256', secretOf(auth) ?? '');
   for (const [index, caller] of config.callers.entries()) {
-    warnOfCaller(caller, index, auth, report);
+    warnOfCaller(caller, index, auth, callersReport);
     for (const [position, token] of caller.tokens.entries()) {
       const path = ['callers', index, 'tokens', position];
       if (token.hash === secretHash) {
-        report.warning(
+        callersReport.warning(
           [...path, 'hash'],
           "temporary: this caller still uses the gateway's own token; give the gateway a new secret",
         );
       }
       if (token.expires !== undefined && token.expires <= now) {
-        report.warning([...path, 'expires'], `token ${token.id} of "${caller.name}" has expired`);
+        callersReport.warning([...path, 'expires'], `token ${token.id} of "${caller.name}" has expired`);
       } else if (token.expires !== undefined && token.expires <= now + SOON) {
         const day = new Date(token.expires).toISOString().slice(0, 16).replace('T', ' ');
-        report.warning([...path, 'expires'], `token ${token.id} of "${caller.name}" expires at ${day} UTC`);
+        callersReport.warning([...path, 'expires'], `token ${token.id} of "${caller.name}" expires at ${day} UTC`);
       }
     }
   }

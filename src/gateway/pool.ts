@@ -14,6 +14,8 @@ export class HopError extends Error {
 /** The gateway as the proxy uses it. */
 export interface GatewayPool {
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean;
+  /** Takes nothing new; resolves when the last request has ended and its connection is closed. */
+  close(): Promise<void>;
   /** Ends every connection at once. */
   destroy(): Promise<void>;
 }

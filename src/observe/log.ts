@@ -36,6 +36,8 @@ export type EndReason =
   | 'gateway_gone'
   | 'gateway_idle'
   | 'body_too_large'
+  | 'revoked'
+  | 'expired'
   | 'shutdown'
   | 'error';
 

@@ -96,6 +96,15 @@ export function createAuthorize(config: Config, randomId: () => string): Authori
   };
 }
 
+/**
+ * @param caller whose policy may have changed since
+ * @param route where a request of theirs was let through
+ * @returns whether they still have its scope, or their own tools on the route that is open for these
+ */
+export function keepsRoute(caller: Caller, route: Route): boolean {
+  return (route.template === TOOLS_INVOKE && caller.tools !== undefined) || hasScope(caller.scopes, route.scope);
+}
+
 function chooseHeaders(
   caller: Caller,
   openclaw: ReadonlyMap<string, string>,

@@ -4,21 +4,17 @@ import { ERRORS, refuse, type ErrorCode, type Refusal } from '../errors.ts';
 import type { About } from '../gate.ts';
 import type { EndReason, Logger, RequestRecord } from '../observe/log.ts';
 import type { Forwarding } from './forward.ts';
+import type { Snapshot } from './snapshot.ts';
 import { LINGER_MS, writeRawRefusal, writeRefusal } from './refuse.ts';
-
-/** What exchanges share. */
-export interface ExchangeContext {
-  readonly logger: Logger;
-  /** Most bytes that are read away of a body that nobody wants. */
-  readonly drainLimit: number;
-}
 
 /** Keeps what the log line needs; writes the line when the response is over, however it ended. */
 export class Exchange {
   readonly id: string;
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  readonly #context: ExchangeContext;
+  /** What it is judged and carried by, from its first byte to its last. */
+  readonly snapshot: Snapshot;
+  readonly #logger: Logger;
   readonly #started = performance.now();
   about: About = {};
   /** The gateway's side of it, once there is one. */
@@ -35,11 +31,12 @@ export class Exchange {
   #reason: string | undefined;
   #end: EndReason | undefined;
 
-  constructor(id: string, req: IncomingMessage, res: ServerResponse, context: ExchangeContext) {
+  constructor(id: string, req: IncomingMessage, res: ServerResponse, snapshot: Snapshot, logger: Logger) {
     this.id = id;
     this.req = req;
     this.res = res;
-    this.#context = context;
+    this.snapshot = snapshot;
+    this.#logger = logger;
     this.#awaitsContinue = req.headers.expect !== undefined;
     res.once('close', () => {
       this.forwarding?.callerClosed();
@@ -90,7 +87,7 @@ export class Exchange {
       return;
     }
     if (rest !== '') res.write(rest, 'latin1');
-    let left = this.#context.drainLimit;
+    let left = this.snapshot.drainLimit;
     const end = (): void => {
       clearTimeout(timer);
       res.end();
@@ -104,6 +101,21 @@ export class Exchange {
     req.once('end', end);
     res.once('close', () => clearTimeout(timer));
     req.resume();
+  }
+
+  /**
+   * Ends it for a reason of the shim's own, wherever it is: before the gateway, at it, or in the middle of its answer.
+   *
+   * @param reason for the log
+   * @param refusal for the caller
+   */
+  end(reason: EndReason, refusal: Refusal): void {
+    if (this.forwarding) {
+      this.forwarding.end(reason, refusal);
+    } else if (!this.res.headersSent) {
+      this.endBecause(reason, refusal.reason);
+      this.refuse(refusal);
+    }
   }
 
   /** Answers with a refusal; nothing of an answer was sent yet. */
@@ -138,7 +150,7 @@ export class Exchange {
 
   /** An error that nobody expected: 500 with the request id for the caller, the stack for the log. */
   fail(error: unknown): void {
-    this.#context.logger.error({ id: this.id, err: error }, 'unexpected error');
+    this.#logger.error({ id: this.id, err: error }, 'unexpected error');
     this.endBecause('error');
     if (this.res.headersSent) this.res.destroy();
     else this.refuse(refuse('internal_error'));
@@ -153,7 +165,7 @@ export class Exchange {
     const record: RequestRecord = {
       id: this.id,
       caller: about.caller,
-      token: about.tokenId,
+      token: about.token?.id,
       method: req.method ?? '',
       route: about.route?.template,
       path,
@@ -169,7 +181,7 @@ export class Exchange {
       end: this.#end ?? (res.writableFinished ? 'done' : 'caller_gone'),
     };
     const serious = code !== undefined && ERRORS[code].status >= 500;
-    this.#context.logger[serious ? 'warn' : 'info'](record, 'request');
+    this.#logger[serious ? 'warn' : 'info'](record, 'request');
   }
 }
 

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { errorBody, refuse, type Refusal } from '../errors.ts';
 import type { Forward } from '../gate.ts';
-import { blameShim, mayBlameShim, type Hop } from '../gateway/blame.ts';
+import { blameShim, mayBlameShim } from '../gateway/blame.ts';
 import { buildResponseHeaders } from '../headers/response.ts';
 import type { EndReason } from '../observe/log.ts';
 import type { PassingBody } from './body.ts';
@@ -20,13 +20,6 @@ const FAREWELL_MS = 1_000;
 
 type Controller = Dispatcher.DispatchController;
 
-/** What forwardings share. */
-export interface ForwardSettings {
-  readonly hop: Hop;
-  /** Milliseconds of silence after which an event stream gets a comment; 0 is off. */
-  readonly heartbeat: number;
-}
-
 /** An answer that may be about the shim: nothing of it is sent before that is known. */
 interface Withheld {
   readonly status: number;
@@ -40,7 +33,6 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   readonly #exchange: Exchange;
   readonly #decision: Forward;
   readonly #body: PassingBody | undefined;
-  readonly #settings: ForwardSettings;
   #controller: Controller | undefined;
   #aborted: Error | undefined;
   /** Nothing more is written to the caller. */
@@ -55,11 +47,10 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   /** A small body that came in one piece, as Latin-1. */
   #whole: string | undefined;
 
-  constructor(exchange: Exchange, decision: Forward, body: PassingBody | undefined, settings: ForwardSettings) {
+  constructor(exchange: Exchange, decision: Forward, body: PassingBody | undefined) {
     this.#exchange = exchange;
     this.#decision = decision;
     this.#body = body;
-    this.#settings = settings;
   }
 
   /**
@@ -124,8 +115,8 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   }
 
   #begin(status: number, raw: readonly string[]): void {
-    const { req, res, id, unread } = this.#exchange;
-    const { hop } = this.#settings;
+    const { req, res, id, unread, snapshot } = this.#exchange;
+    const { hop, heartbeat } = snapshot;
     const head = buildResponseHeaders(raw, hop.secretNames, hop.secrets);
     const { contentType, contentLength, contentEncoding } = head;
     const bodyless = req.method === 'HEAD' || status === 204 || status === 304;
@@ -143,7 +134,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     const open = contentLength === undefined && contentEncoding === undefined && req.method !== 'HEAD';
     if (open && isEventStream(status, contentType)) {
       this.#boundary = new EventBoundary();
-      if (this.#settings.heartbeat > 0) this.#timer = setTimeout(() => this.#beat(), this.#settings.heartbeat);
+      if (heartbeat > 0) this.#timer = setTimeout(() => this.#beat(), heartbeat);
     }
     // A head goes out with what comes of its body in the same read; where nothing does, it is not kept back.
     queueMicrotask(() => {
@@ -198,7 +189,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   #blamed({ status, chunks }: Withheld): boolean {
     const { scopes: sent, route } = this.#decision;
     const body = Buffer.concat(chunks).toString('utf8');
-    const refusal = blameShim(this.#settings.hop, { status, body, template: route.template, sent });
+    const refusal = blameShim(this.#exchange.snapshot.hop, { status, body, template: route.template, sent });
     if (refusal) this.end('refused', refusal);
     return refusal !== undefined;
   }

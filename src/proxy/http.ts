@@ -2,9 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { ERRORS, refuse, refuseLargeBody, type Refusal } from '../errors.ts';
-import type { Forward, Gate } from '../gate.ts';
-import type { Hop } from '../gateway/blame.ts';
-import type { GatewayPool } from '../gateway/pool.ts';
+import type { Forward } from '../gate.ts';
 import type { EndReason, Logger } from '../observe/log.ts';
 import { checkToolBody } from '../policy/tools.ts';
 import type { RequestFacts } from '../types.ts';
@@ -12,6 +10,7 @@ import { collectBody, PassingBody, type BodyWatch } from './body.ts';
 import { Exchange } from './exchange.ts';
 import { Forwarding } from './forward.ts';
 import { answerPreflight, writeRawRefusal } from './refuse.ts';
+import type { Snapshot } from './snapshot.ts';
 
 /** A body that is known to be this small is sent on whole, in one write with its head; others as they come. */
 const WHOLE_BODY_BYTES = 64 * 1024;
@@ -20,16 +19,11 @@ const WHOLE_BODY_BYTES = 64 * 1024;
 const MOST_WAITING = 32;
 const WAITING_BODY_BYTES = 16 * 1024;
 
-/** What the proxy is made of. Times in milliseconds, 0 is off. */
+/** What the proxy is made of. */
 export interface ProxyParts {
-  readonly gate: Gate;
-  readonly pool: GatewayPool;
+  /** What the next request is judged and carried by. */
+  readonly current: () => Snapshot;
   readonly logger: Logger;
-  readonly hop: Hop;
-  readonly heartbeat: number;
-  readonly gatewayIdle: number;
-  /** Most bytes that are read away of a body that nobody wants. */
-  readonly drainLimit: number;
   readonly randomId: () => string;
 }
 
@@ -49,6 +43,8 @@ export interface HttpProxy {
   idle(socket: Duplex): void;
   /** Ends every request that is at the gateway, told where it can be. */
   endAll(reason: EndReason, refusal: Refusal): void;
+  /** Ends every open request whose credential would not let it through any more, told where it can be. */
+  recheck(): void;
 }
 
 /**
@@ -56,7 +52,7 @@ export interface HttpProxy {
  * @returns the proxy
  */
 export function createHttpProxy(parts: ProxyParts): HttpProxy {
-  const { gate, pool, logger, randomId } = parts;
+  const { current, logger, randomId } = parts;
   /**
    * The exchange of each connection; at most one is open at a time. By connection, since a collection that gains and
    * loses a key with every request leaves dead tables, which keep requests until the next full garbage collection.
@@ -75,12 +71,13 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
         return;
       }
       if (!res.socket.writable) return;
-      const exchange = new Exchange(randomId(), req, res, parts);
+      const snapshot = current();
+      const exchange = new Exchange(randomId(), req, res, snapshot, logger);
       const { socket } = req;
       if (!latest.has(socket)) socket.once('close', () => latest.delete(socket));
       latest.set(socket, exchange);
       guard(exchange, () => {
-        const decision = gate.decide(factsOf(req));
+        const decision = snapshot.gate.decide(factsOf(req));
         exchange.about = decision.about;
         if (decision.kind === 'refuse') exchange.refuse(decision);
         else if (decision.kind === 'preflight') answerPreflight(res, exchange.id, decision.about.origin);
@@ -97,7 +94,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
       let refusal: Refusal;
       let caller: string | undefined;
       try {
-        const decision = gate.decide(factsOf(req));
+        const decision = current().gate.decide(factsOf(req));
         caller = decision.about.caller;
         refusal = decision.kind === 'refuse' ? decision : refuse('method_not_allowed', { allow: [] });
       } catch (error) {
@@ -142,6 +139,15 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
     endAll(reason, refusal) {
       for (const { forwarding } of latest.values()) forwarding?.end(reason, refusal);
     },
+
+    recheck() {
+      const { gate } = current();
+      for (const exchange of latest.values()) {
+        if (exchange.res.closed) continue;
+        const refusal = gate.recheck(exchange.about);
+        if (refusal) exchange.end(refusal.code === 'expired_token' ? 'expired' : 'revoked', refusal);
+      }
+    },
   };
   return proxy;
 
@@ -180,6 +186,8 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
       const watch: BodyWatch = { limit: bodyLimit, count, tooLarge: () => exchange.refuse(refuseLargeBody(bodyLimit)) };
       collectBody(req, watch, (body) =>
         guard(exchange, () => {
+          // Its credential was revoked while its body came.
+          if (exchange.res.headersSent) return;
           const refusal = tools && checkToolBody(tools, body);
           if (refusal) exchange.refuse(refusal);
           else send(exchange, decision, body);
@@ -197,7 +205,8 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
 
   function send(exchange: Exchange, decision: Forward, body: Buffer | PassingBody | null): Forwarding {
     const passing = body instanceof PassingBody ? body : undefined;
-    const forwarding = new Forwarding(exchange, decision, passing, parts);
+    const forwarding = new Forwarding(exchange, decision, passing);
+    const { pool, gatewayIdle } = exchange.snapshot;
     exchange.forwarding = forwarding;
     const { headers, contentLength } = decision;
     if (passing && contentLength !== undefined) headers.push('content-length', String(contentLength));
@@ -207,8 +216,8 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
         method: exchange.req.method as 'GET',
         headers,
         body,
-        headersTimeout: parts.gatewayIdle,
-        bodyTimeout: parts.gatewayIdle,
+        headersTimeout: gatewayIdle,
+        bodyTimeout: gatewayIdle,
       },
       forwarding,
     );

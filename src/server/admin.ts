@@ -1,72 +1,65 @@
-/** The admin listener: whether the shim lives and is ready. Never on the public listener. */
-import type { Server } from 'node:http';
-import type { GatewayPool } from '../gateway/pool.ts';
+/** The admin listener, for operators on this machine. Nothing here changes anything. */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from '../proxy/node-http.ts';
-
-/** The gateway's health answer is asked again after this long at most. */
-const HEALTH_MS = 5_000;
+import { HEALTH_PATHS, type Check, type Health, type HealthPath } from './health.ts';
 
 /** What the admin listener can ask. */
 export interface AdminParts {
-  readonly pool: GatewayPool;
-  /** Whether the public listener accepts requests. */
-  readonly listening: () => boolean;
+  readonly health: Health;
 }
 
 /**
- * `/livez`: the process answers. `/readyz`: the listener is up, and the gateway answered its health route.
- *
- * @param parts what readiness is made of
+ * @param parts what it can ask
  * @returns Node's HTTP server, not listening yet
  */
-export function createAdminListener(parts: AdminParts): Server {
+export function createAdminListener({ health }: AdminParts): Server {
   return createServer((req, res) => {
-    const answer = (status: number, text: string): void => {
-      res.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' });
-      res.end(req.method === 'HEAD' ? undefined : `${text}\n`);
-    };
-    if (!isLocalHost(req.headers.host)) answer(421, 'this host name is not served here');
-    else if (req.method !== 'GET' && req.method !== 'HEAD') answer(405, 'only GET and HEAD');
-    else if (req.url === '/livez') answer(200, 'ok');
-    else if (req.url !== '/readyz') answer(404, 'not found');
-    else if (!parts.listening()) answer(503, 'the listener is not up');
-    else
-      void gatewayHealthy(parts.pool).then((healthy) =>
-        answer(healthy ? 200 : 503, healthy ? 'ok' : 'the gateway does not answer its health route'),
-      );
+    const [path, query] = split(req.url ?? '');
+    if (!isLocalHost(req.headers.host)) answer(req, res, 421, 'this host name is not served here');
+    else if (req.method !== 'GET' && req.method !== 'HEAD') answer(req, res, 405, 'only GET and HEAD');
+    else if (isHealthPath(path) && (query === undefined || query === 'verbose')) {
+      void health(path).then((checks) => {
+        const fine = checks.every(({ ok }) => ok);
+        answer(req, res, fine ? 200 : 503, query === 'verbose' ? verbose(path, checks) : brief(checks));
+      });
+    } else answer(req, res, 404, 'not found');
   });
+}
+
+function answer(req: IncomingMessage, res: ServerResponse, status: number, text: string): void {
+  const allow = status === 405 ? { allow: 'GET, HEAD' } : {};
+  res.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store', ...allow });
+  res.end(req.method === 'HEAD' ? undefined : `${text}\n`);
+}
+
+function split(target: string): [string, string | undefined] {
+  const mark = target.indexOf('?');
+  return mark < 0 ? [target, undefined] : [target.slice(0, mark), target.slice(mark + 1)];
+}
+
+/**
+ * @param path a request's
+ * @returns whether health is asked there
+ */
+export function isHealthPath(path: string): path is HealthPath {
+  return (HEALTH_PATHS as readonly string[]).includes(path);
+}
+
+function brief(checks: readonly Check[]): string {
+  const wrong = checks.find(({ ok }) => !ok);
+  return wrong ? `${wrong.name}: ${wrong.detail ?? 'no'}` : 'ok';
+}
+
+/** In the form of the Kubernetes API server. */
+function verbose(path: HealthPath, checks: readonly Check[]): string {
+  const lines = checks.map(
+    ({ name, ok, detail }) =>
+      `[${ok ? '+' : '-'}]${name} ${ok ? 'ok' : 'failed'}${detail === undefined ? '' : `: ${detail}`}`,
+  );
+  return [...lines, `${path.slice(1)} check ${checks.every(({ ok }) => ok) ? 'passed' : 'failed'}`].join('\n');
 }
 
 /** Against DNS rebinding: a web page cannot name a loopback host in `Host`. */
 function isLocalHost(host: string | undefined): boolean {
   return host !== undefined && /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/i.test(host);
-}
-
-function gatewayHealthy(pool: GatewayPool): Promise<boolean> {
-  return new Promise((resolve) => {
-    let healthy = false;
-    let abort: (() => void) | undefined;
-    const deadline = setTimeout(() => {
-      abort?.();
-      resolve(false);
-    }, HEALTH_MS);
-    const settle = (answer: boolean): void => {
-      clearTimeout(deadline);
-      resolve(answer);
-    };
-    pool.dispatch(
-      { path: '/healthz', method: 'GET', headers: ['x-openclaw-scopes', ''] },
-      {
-        onRequestStart: (controller) => {
-          abort = () => controller.abort(new Error('the health answer took too long'));
-        },
-        onResponseStart: (_controller, status) => {
-          healthy = status === 200;
-        },
-        onResponseData: () => undefined,
-        onResponseEnd: () => settle(healthy),
-        onResponseError: () => settle(false),
-      },
-    );
-  });
 }

@@ -1,22 +1,22 @@
-/** The shim as a whole: built from one configuration, started, drained, stopped. */
+/** The shim as a whole: built from one configuration, started, given others, drained, stopped. */
 import { randomUUID } from 'node:crypto';
-import type { lookup } from 'node:dns';
 import { once } from 'node:events';
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { createTokenTable } from '../callers/table.ts';
 import type { Config } from '../config/config.ts';
 import { refuse } from '../errors.ts';
-import { createGate } from '../gate.ts';
-import { createGatewayPool } from '../gateway/pool.ts';
-import { createPresenter, secretsOf } from '../gateway/present.ts';
 import type { Logger } from '../observe/log.ts';
-import { createAuthorize } from '../policy/authorize.ts';
 import { createHttpProxy } from '../proxy/http.ts';
 import { createAdminListener } from './admin.ts';
+import { createControlListener } from './control.ts';
+import { createHealth } from './health.ts';
+import { listen, urlOf, type SocketAddress } from './listen.ts';
 import { createListener } from './listener.ts';
+import { createProbesListener } from './probes.ts';
+import { createServing, type ServingOptions } from './serving.ts';
 
 const IDLE_CHECK_MS = 50;
+/** A credential that was let through is looked at again this often. */
+const RECHECK_MS = 1_000;
 /** What a told end may take to reach the callers. */
 const FAREWELL_MS = 2_000;
 
@@ -24,20 +24,29 @@ const FAREWELL_MS = 2_000;
 export interface RunningShim {
   /** Where callers connect: `http://host:port`, or `unix:/path`. */
   readonly url: string;
-  /** Where the admin listener is, if there is one. */
+  /** Where the admin listener and that of the probes are, if there are such. */
   readonly adminUrl: string | undefined;
-  /** Stops accepting, gives requests under way the drain time, ends the rest, told. */
+  readonly probesUrl: string | undefined;
+  /**
+   * Takes a new configuration for the requests to come, and ends those whose credential is no longer valid.
+   *
+   * @returns the keys whose change waits for the next start
+   */
+  apply(config: Config): string[];
+  /** Is told how the last reload went, for readiness: words for a fault, `undefined` when it was fine. */
+  reloaded(fault: string | undefined): void;
+  /** Fails readiness, waits `drain.delay`, stops accepting, gives requests under way `drain.timeout`, ends the rest, told. */
   drain(): Promise<void>;
+  /** Settles when somebody asks for the end on the control socket. */
+  readonly asked: Promise<void>;
   /** Ends everything at once. */
   stop(): Promise<void>;
 }
 
-/** What tests hand in: shorter limits, in milliseconds, another DNS, another clock. */
-export interface ShimOptions {
+/** What tests hand in: shorter limits, in milliseconds. */
+export interface ShimOptions extends ServingOptions {
   readonly headersTimeout?: number;
   readonly idleTimeout?: number;
-  readonly lookup?: typeof lookup;
-  readonly now?: () => number;
 }
 
 /**
@@ -48,75 +57,99 @@ export interface ShimOptions {
  * @throws when an address cannot be listened on. A gateway that is down is no error.
  */
 export async function startShim(config: Config, logger: Logger, options: ShimOptions = {}): Promise<RunningShim> {
-  const presenter = createPresenter(config.gateway.auth);
-  const pool = createGatewayPool(config.gateway.origin, options.lookup);
-  const gate = createGate({
-    config,
-    presenter,
-    authenticate: createTokenTable(config.callers),
-    authorize: createAuthorize(config, randomUUID),
-    now: options.now ?? Date.now,
-  });
-  const proxy = createHttpProxy({
-    gate,
-    pool,
-    logger,
-    hop: { mode: config.gateway.auth.mode, secretNames: presenter.secretNames, secrets: secretsOf(config) },
-    heartbeat: config.stream.heartbeat,
-    gatewayIdle: config.stream.gatewayIdle,
-    drainLimit: config.limits.body,
-    randomId: randomUUID,
-  });
+  const serving = createServing(config, options);
+  const proxy = createHttpProxy({ current: serving.current, logger, randomId: randomUUID });
   const { headerBytes, connections } = config.limits;
   const server = createListener({ ...options, proxy, headerBytes, connections });
-  const { address } = config.listen;
-  const admin = config.admin && createAdminListener({ pool, listening: () => server.listening });
 
-  const stop = async (): Promise<void> => {
-    proxy.endAll('shutdown', refuse('shutting_down'));
-    const closed = [server, admin].filter((one) => one?.listening).map((one) => once(one as Server, 'close'));
-    for (const one of [server, admin]) {
-      one?.close();
-      one?.closeAllConnections();
-    }
-    await Promise.all([...closed, pool.destroy()]);
+  let draining: Promise<void> | undefined;
+  let reloadFault: string | undefined;
+  const health = createHealth({
+    pool: () => serving.current().pool,
+    listening: () => server.listening,
+    draining: () => draining !== undefined,
+    reloadFault: () => reloadFault,
+  });
+  const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
+  const admin = config.admin && createAdminListener({ health });
+  const probes = config.probes && createProbesListener(health);
+  const control =
+    config.control &&
+    createControlListener(() => {
+      ask();
+      return endRequests();
+    });
+  const recheck = setInterval(() => proxy.recheck(), RECHECK_MS);
+
+  const shim: RunningShim = {
+    get url() {
+      return 'socket' in config.listen.address ? `unix:${config.listen.address.socket}` : urlOf(server);
+    },
+    get adminUrl() {
+      return admin && urlOf(admin);
+    },
+    get probesUrl() {
+      return probes && urlOf(probes);
+    },
+    asked,
+    apply(next) {
+      const waiting = serving.apply(next);
+      server.maxConnections = next.limits.connections;
+      proxy.recheck();
+      return waiting;
+    },
+    reloaded(fault) {
+      reloadFault = fault;
+    },
+    async drain() {
+      await endRequests();
+      await stop();
+    },
+    stop,
   };
 
   try {
-    await listen(server, 'socket' in address ? { path: address.socket } : address);
+    await listen(server, config.listen.address);
     if (admin && config.admin) await listen(admin, config.admin);
+    if (probes && config.probes) await listen(probes, config.probes);
+    if (control && config.control) await listen(control, { ...config.control, mode: 0o600 } satisfies SocketAddress);
   } catch (error) {
     await stop();
     throw error;
   }
+  return shim;
 
-  return {
-    url: 'socket' in address ? `unix:${address.socket}` : urlOf(server),
-    adminUrl: admin && urlOf(admin),
-    stop,
-    async drain() {
-      const closed = once(server, 'close');
-      server.close();
-      // A connection whose last answer is out stays open for its next request; there will be none.
-      const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
-      const limit = setTimeout(() => {
-        proxy.endAll('shutdown', refuse('shutting_down'));
-        setTimeout(() => server.closeAllConnections(), FAREWELL_MS).unref();
-      }, config.drain.timeout);
-      await closed;
-      clearInterval(idle);
-      clearTimeout(limit);
-      await stop();
-    },
-  };
-}
+  function endRequests(): Promise<void> {
+    draining ??= drain();
+    return draining;
+  }
 
-async function listen(server: Server, where: { host: string; port: number } | { path: string }): Promise<void> {
-  server.listen(where);
-  await once(server, 'listening');
-}
+  async function drain(): Promise<void> {
+    const { delay, timeout } = serving.config().drain;
+    if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay).unref());
+    if (!server.listening) return;
+    const closed = once(server, 'close');
+    server.close();
+    // A connection whose last answer is out stays open for its next request; there will be none.
+    const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
+    const limit = setTimeout(() => {
+      proxy.endAll('shutdown', refuse('shutting_down'));
+      setTimeout(() => server.closeAllConnections(), FAREWELL_MS).unref();
+    }, timeout);
+    await closed;
+    clearInterval(idle);
+    clearTimeout(limit);
+  }
 
-function urlOf(server: Server): string {
-  const { address, family, port } = server.address() as AddressInfo;
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+  async function stop(): Promise<void> {
+    clearInterval(recheck);
+    proxy.endAll('shutdown', refuse('shutting_down'));
+    const listening = [server, admin, probes, control].filter((one): one is Server => one?.listening === true);
+    const closed = listening.map((one) => once(one, 'close'));
+    for (const one of listening) {
+      one.close();
+      one.closeAllConnections();
+    }
+    await Promise.all([...closed, serving.destroy()]);
+  }
 }

@@ -26,7 +26,7 @@ const two = caller('two', [
   entry(PAST, { expires: NOW }),
   entry(EDGE, { notBefore: NOW, expires: NOW + 1 }),
 ]);
-const authenticate = createTokenTable([one, two, caller('three', [])]);
+const { authenticate, find } = createTokenTable([one, two, caller('three', [])]);
 
 void t.test('who owns a token', async (t) => {
   const cases: readonly (readonly [token: RawToken, owner: Caller, now: number])[] = [
@@ -76,5 +76,12 @@ void t.test('who is nobody', async (t) => {
   }
   t.match(authenticate(`Bearer ${EDGE}`, NOW - 1), { code: 'not_yet_valid_token' });
   t.match(authenticate(`Bearer ${EDGE}`, NOW + 1), { code: 'expired_token' });
-  t.match(createTokenTable([])(`Bearer ${OLD}`, NOW), { code: 'invalid_token' }, 'nobody may call');
+  t.match(createTokenTable([]).authenticate(`Bearer ${OLD}`, NOW), { code: 'invalid_token' }, 'nobody may call');
+});
+
+void t.test('a token that was let through is found again by its hash', async (t) => {
+  t.match(find(hashToken(OLD), NOW), { kind: 'caller', caller: { name: 'one' } });
+  t.match(find(hashToken(PAST), NOW), { code: 'expired_token' });
+  t.match(find(hashToken(EDGE), NOW - 1), { code: 'not_yet_valid_token' });
+  t.match(createTokenTable([]).find(hashToken(OLD), NOW), { code: 'invalid_token', reason: 'the token was revoked' });
 });

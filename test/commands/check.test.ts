@@ -76,10 +76,13 @@ void t.test('the schema for editors', async (t) => {
     'listen',
     'gateway',
     'callers',
+    'callersFile',
     'routes',
     'limits',
     'stream',
     'drain',
     'admin',
+    'probes',
+    'control',
   ]);
 });

@@ -30,8 +30,8 @@ function folder(t: Test, callers = '', more: Parameters<typeof testWorld>[1] = {
 }
 
 const textIn = (world: TestWorld): string => readFileSync(join(world.cwd, config), 'utf8');
-const callersIn = (world: TestWorld): Promise<readonly Caller[]> =>
-  parseCallers(config, textIn(world), configWorld(world));
+const callersIn = async (world: TestWorld): Promise<readonly Caller[]> =>
+  (await parseCallers(config, textIn(world), configWorld(world))).callers;
 const tokenOf = (world: TestWorld): RawToken => world.out().trimEnd() as RawToken;
 
 const one = (...tokens: string[]): string =>
@@ -275,4 +275,23 @@ void t.test('hash', async (t) => {
     t.same([code, out], [1, ''], JSON.stringify(bad));
     t.notMatch(err, token);
   }
+});
+
+void t.test('where callers stand in a file of their own, that file is edited', async (t) => {
+  const apart = `# people\n${one(entry('a'))}`;
+  const world = folder(t, 'callersFile: people.yaml\n');
+  const path = join(world.cwd, 'people.yaml');
+  writeFileSync(path, apart);
+  const before = textIn(world);
+  t.equal(await runTokenNew(world, { config, name: 'page', scopes: [], expires: undefined }), 0);
+  t.equal(textIn(world), before);
+  t.match(readFileSync(path, 'utf8'), /^# people\ncallers:\n {2}- name: page\n/);
+  t.match((await callersIn(world))[0]?.tokens, [{ hash: digest('a') }, { hash: hashToken(tokenOf(world)) }]);
+  t.equal(await runTokenNew(world, { config, name: 'cron', scopes: ['operator.read'], expires: undefined }), 0);
+  t.match(
+    (await callersIn(world)).map(({ name }) => name),
+    ['page', 'cron'],
+  );
+  t.equal(await runTokenRevoke(world, { config, name: 'page', id: undefined }), 0);
+  t.match((await callersIn(world))[0]?.tokens, []);
 });

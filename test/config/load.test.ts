@@ -18,8 +18,10 @@ void t.test('defaults', async (t) => {
   t.equal(config.gateway.origin, 'http://127.0.0.1:18789');
   t.same(config.gateway.auth, { mode: 'token', secret: SECRET });
   t.same(config.limits, { body: 20 * 1024 * 1024, headerBytes: 16 * 1024, connections: 10_000 });
-  t.same(config.stream, { heartbeat: 15_000, gatewayIdle: 0 });
-  t.same(config.drain, { timeout: 30_000 });
+  t.same(config.stream, { heartbeat: 15_000, gatewayIdle: 0, endAtExpiry: true });
+  t.same(config.drain, { delay: 0, timeout: 30_000 });
+  t.equal(config.probes, undefined);
+  t.equal(config.control, undefined);
   t.equal(config.admin, undefined);
   t.same([config.callers, config.routes, [...config.closedRoutes]], [[], [], []]);
   t.match(warnings, [{ level: 'warning', path: 'callers', message: /nobody may call/ }]);
@@ -32,8 +34,10 @@ void t.test('values as they are written', async (t) => {
         '{ host: 127.1.2.3, port: 0, hosts: [Shim.Example, 10.0.0.7], origins: ["https://app.example"], health: true, trustedProxies: [10.0.0.0/8, "::1"] }',
       admin: '{}',
       limits: '{ body: 512KiB, headerBytes: 1024, connections: 3 }',
-      stream: '{ heartbeat: 0, gatewayIdle: 2m }',
-      drain: '{ timeout: 500ms }',
+      stream: '{ heartbeat: 0, gatewayIdle: 2m, endAtExpiry: false }',
+      drain: '{ delay: 5s, timeout: 500ms }',
+      probes: '{}',
+      control: '{ socket: run/control.sock }',
     }),
   );
   t.same(config.listen.address, { host: '127.1.2.3', port: 0 });
@@ -43,8 +47,10 @@ void t.test('values as they are written', async (t) => {
   t.equal(config.listen.trustedProxies?.check('11.0.0.1'), false);
   t.same(config.admin, { host: '127.0.0.1', port: 18781 });
   t.same(config.limits, { body: 512 * 1024, headerBytes: 1024, connections: 3 });
-  t.same(config.stream, { heartbeat: 0, gatewayIdle: 120_000 });
-  t.same(config.drain, { timeout: 500 });
+  t.same(config.stream, { heartbeat: 0, gatewayIdle: 120_000, endAtExpiry: false });
+  t.same(config.drain, { delay: 5_000, timeout: 500 });
+  t.same(config.probes, { host: '0.0.0.0', port: 18782 });
+  t.same(config.control, { socket: 'run/control.sock' });
 });
 
 void t.test('a socket is relative to the configuration, or to the home folder', async (t) => {

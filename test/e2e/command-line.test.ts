@@ -52,7 +52,7 @@ void t.test('serve says where it listens, serves, and ends with 0 on SIGTERM', a
     last.find(({ msg }) => msg === 'request'),
     { caller: 'writer', status: 200, end: 'done' },
   );
-  t.match(last.at(-2), { msg: 'shutting down', signal: 'SIGTERM' });
+  t.match(last.at(-2), { msg: 'shutting down', cause: 'SIGTERM' });
   t.match(last.at(-1), { msg: 'stopped' });
 });
 
@@ -240,6 +240,6 @@ void t.test('wait', async (t) => {
   await gateway.close();
   const late = await run(['wait', '-c', file, '--timeout', '300ms'], { env });
   t.equal(late.code, 1, 'the gateway is gone');
-  t.match(late.stderr, /not ready after 300ms: the gateway does not answer its health route/);
+  t.match(late.stderr, /not ready after 300ms: gateway: it does not answer its health route/);
   t.equal((await run(['wait', '-c', file, '--live'], { env })).code, 0, 'it lives all the same');
 });

@@ -23,7 +23,12 @@ void t.test('/livez tells of the process, /readyz of listener and gateway', asyn
   answer = '';
   t.match(await ask(admin, 'GET /readyz'), { status: 503 });
   t.match(await ask(admin, 'GET /livez'), { status: 200 });
-  for (const path of ['/livez', '/readyz'])
+  t.match(await ask(admin, 'GET /readyz?verbose'), {
+    status: 503,
+    body: '[+]configuration ok\n[+]listener ok\n[+]drain ok\n[-]gateway failed: it does not answer its health route\nreadyz check failed\n',
+  });
+  t.match(await ask(admin, 'GET /startupz'), { status: 200, body: 'ok\n' });
+  for (const path of ['/livez', '/readyz', '/startupz'])
     t.equal((await ask(port, `GET ${path}`)).status, 401, 'not on the public one');
 });
 
@@ -39,4 +44,17 @@ void t.test('nothing else is there, and no other name reaches it', async (t) => 
   }
   for (const host of ['localhost', '127.0.0.1:1', '[::1]:2'])
     t.equal((await ask(admin, 'GET /livez', host)).status, 200, host);
+});
+
+void t.test('the gateway is asked once for all who ask at the same time', async (t) => {
+  const { promise: release, resolve } = Promise.withResolvers<void>();
+  const gateway = await startRawGateway(t, {
+    onRequest: ({ socket }) => void release.then(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')),
+  });
+  const { adminUrl } = await startStack(t, { gatewayUrl: gateway.url });
+  const asked = Array.from({ length: 50 }, () => fetch(`${adminUrl}/readyz`));
+  await gateway.connection(1);
+  resolve();
+  for (const answer of await Promise.all(asked)) t.equal(answer.status, 200);
+  t.ok(gateway.text.split('GET /healthz').length < 10, 'not one request for each');
 });

@@ -24,9 +24,11 @@ export function testConfig({ auth, listen, bodyLimit, ...more }: ConfigParts = {
     routes: [],
     closedRoutes: new Set(),
     limits: { body: bodyLimit ?? 20 * 1024 * 1024, headerBytes: 16 * 1024, connections: 100 },
-    stream: { heartbeat: 0, gatewayIdle: 0 },
-    drain: { timeout: 1000 },
+    stream: { heartbeat: 0, gatewayIdle: 0, endAtExpiry: true },
+    drain: { delay: 0, timeout: 1000 },
     admin: undefined,
+    probes: undefined,
+    control: undefined,
     ...more,
   };
 }

@@ -36,6 +36,8 @@ export interface Served {
   readonly url: string;
   /** All lines on stderr so far. */
   lines(): Record<string, unknown>[];
+  /** Settles with the first line that fits, from the `from`th on; one that is there already counts. */
+  logged(fits: (line: Record<string, unknown>) => boolean, from?: number): Promise<Record<string, unknown>>;
   /** Settles at its end, with the exit code. */
   readonly ended: Promise<number | null>;
 }
@@ -54,15 +56,25 @@ export async function serve(t: Test, args: readonly string[], options: RunOption
       .split('\n')
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line) as Record<string, unknown>);
-  const listening = await new Promise<Record<string, unknown>>((resolve, reject) => {
-    child.stderr.setEncoding('utf8').on('data', (part: string) => {
-      text += part;
-      const found = text.endsWith('\n') ? lines().find(({ msg }) => msg === 'listening') : undefined;
-      if (found) resolve(found);
-    });
-    void ended.then((code) => reject(new Error(`ended with ${code} before it listened: ${text}`)));
+  const waiting = new Set<() => void>();
+  child.stderr.setEncoding('utf8').on('data', (part: string) => {
+    text += part;
+    if (text.endsWith('\n')) for (const look of waiting) look();
   });
-  return { child, listening, url: listening.url as string, lines, ended };
+  const logged: Served['logged'] = (fits, from = 0) =>
+    new Promise((resolve, reject) => {
+      const look = (): void => {
+        const found = lines().slice(from).find(fits);
+        if (!found) return;
+        waiting.delete(look);
+        resolve(found);
+      };
+      waiting.add(look);
+      void ended.then((code) => reject(new Error(`ended with ${code} before it said so: ${text}`)));
+      if (text.endsWith('\n')) look();
+    });
+  const listening = await logged(({ msg }) => msg === 'listening');
+  return { child, listening, url: listening.url as string, lines, logged, ended };
 }
 
 function environment({ env }: RunOptions): NodeJS.ProcessEnv {

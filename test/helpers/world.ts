@@ -31,6 +31,7 @@ export function testWorld(cwd: string, more: Partial<World> = {}): TestWorld {
     randomBytes,
     version: '0.0.0',
     nextSignal: () => new Promise(() => undefined),
+    onHangup: () => undefined,
     ...more,
     out: () => written.out,
     err: () => written.err,

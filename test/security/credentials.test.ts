@@ -32,7 +32,7 @@ void t.test('C1 a known and an unknown token cost the same work', async (t) => {
     allowHeaders: [],
     onForbiddenHeader: 'drop',
   };
-  const authenticate = createTokenTable([one]);
+  const { authenticate } = createTokenTable([one]);
   for (const [token, kind] of [
     [TOKENS.reader, 'caller'],
     ['x'.repeat(TOKENS.reader.length), 'refuse'],

@@ -1,0 +1,97 @@
+/** Whether the shim has started, lives, is ready. */
+import type { GatewayPool } from '../gateway/pool.ts';
+
+/** The gateway has this long to answer its health route. */
+const HEALTH_MS = 5_000;
+
+export const HEALTH_PATHS = ['/livez', '/readyz', '/startupz'] as const;
+
+export type HealthPath = (typeof HEALTH_PATHS)[number];
+
+/** One thing that was looked at. */
+export interface Check {
+  readonly name: 'configuration' | 'listener' | 'drain' | 'gateway';
+  readonly ok: boolean;
+  /** What is wrong, or deserves a word. */
+  readonly detail?: string;
+}
+
+/** What health is made of. */
+export interface HealthParts {
+  readonly pool: () => GatewayPool;
+  /** Whether the public listener accepts connections. */
+  readonly listening: () => boolean;
+  readonly draining: () => boolean;
+  /** What the last reload said, when it failed; the configuration before it runs on, so that this is no fault. */
+  readonly reloadFault: () => string | undefined;
+}
+
+/** Answers what the kubelet and its like ask. */
+export type Health = (path: HealthPath) => Promise<readonly Check[]>;
+
+/**
+ * `/livez`: the process answers. `/startupz`: it has listened. `/readyz`: a configuration is loaded, the listener is
+ * up and not draining, and the gateway answered its health route within 5 s.
+ *
+ * @param parts what it looks at
+ * @returns the function that looks; everything is fine when each check is
+ */
+export function createHealth(parts: HealthParts): Health {
+  let started = false;
+  let asked: Promise<boolean> | undefined;
+
+  return async (path) => {
+    if (path === '/livez') return [];
+    const listening = parts.listening();
+    started ||= listening;
+    const listener: Check = { name: 'listener', ok: path === '/startupz' ? started : listening };
+    if (path === '/startupz') return [listener];
+    const draining = parts.draining();
+    const fault = parts.reloadFault();
+    return [
+      fault === undefined
+        ? { name: 'configuration', ok: true }
+        : { name: 'configuration', ok: true, detail: `the last reload failed, the one before runs: ${fault}` },
+      listening ? listener : { ...listener, detail: 'it does not accept connections' },
+      draining ? { name: 'drain', ok: false, detail: 'shutting down' } : { name: 'drain', ok: true },
+      (await gatewayAnswers())
+        ? { name: 'gateway', ok: true }
+        : { name: 'gateway', ok: false, detail: 'it does not answer its health route' },
+    ];
+  };
+
+  /** One question at a time for all who ask: nobody can make the shim flood the gateway. */
+  function gatewayAnswers(): Promise<boolean> {
+    asked ??= gatewayHealthy(parts.pool()).finally(() => (asked = undefined));
+    return asked;
+  }
+}
+
+function gatewayHealthy(pool: GatewayPool): Promise<boolean> {
+  return new Promise((resolve) => {
+    let healthy = false;
+    let abort: (() => void) | undefined;
+    const deadline = setTimeout(() => {
+      abort?.();
+      resolve(false);
+    }, HEALTH_MS);
+    const settle = (answer: boolean): void => {
+      clearTimeout(deadline);
+      resolve(answer);
+    };
+    pool.dispatch(
+      { path: '/healthz', method: 'GET', headers: ['x-openclaw-scopes', ''] },
+      {
+        onRequestStart: (controller) => {
+          abort = () => controller.abort(new Error('the health answer took too long'));
+        },
+        onResponseStart: (_controller, status) => {
+          healthy = status === 200;
+        },
+        onResponseData: () => undefined,
+        onResponseEnd: () => settle(healthy),
+        onResponseError: () => settle(false),
+      },
+    );
+  });
+}

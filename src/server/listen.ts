@@ -1,0 +1,53 @@
+/** Where listeners listen. */
+import { once } from 'node:events';
+import { chmodSync, lstatSync, rmSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
+import type { Address } from '../config/config.ts';
+
+/** A unix socket, and who may connect to it. */
+export interface SocketAddress {
+  readonly socket: string;
+  /** Permission bits; by default what the process gives to new files. */
+  readonly mode?: number;
+}
+
+/**
+ * A unix socket that a dead process left behind is replaced; one that answers, and any other file, is not.
+ *
+ * @param server not listening yet
+ * @param where it is to listen
+ * @throws the system's errors, with `syscall: 'listen'`
+ */
+export async function listen(server: Server, where: Address | SocketAddress): Promise<void> {
+  if ('host' in where) {
+    server.listen(where);
+  } else {
+    if (await isAbandoned(where.socket)) rmSync(where.socket);
+    server.listen({ path: where.socket });
+    // Bound by now, and nothing was accepted yet.
+    if (where.mode !== undefined && server.listening) chmodSync(where.socket, where.mode);
+  }
+  await once(server, 'listening');
+}
+
+/**
+ * @param server listens on TCP
+ * @returns `http://host:port`
+ */
+export function urlOf(server: Server): string {
+  const { address, family, port } = server.address() as AddressInfo;
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}
+
+function isAbandoned(path: string): Promise<boolean> {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'));
+  });
+}

@@ -1,0 +1,98 @@
+/** Hot reload: a changed file or SIGHUP becomes a new configuration, or leaves the old one and says why. */
+import { ConfigError } from '../config/config.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import type { FileStates } from '../config/watch.ts';
+import { fileState } from '../config/watch.ts';
+import type { Logger } from '../observe/log.ts';
+import type { RunningShim } from './shim.ts';
+
+/** Files are looked at this often; one that changed must be the same twice, so that none is read half-written. */
+const LOOK_MS = 250;
+
+/** A configuration, or why there is none, and the files that it was read from as they were then. */
+export interface Loading {
+  readonly loaded: LoadedConfig | ConfigError;
+  readonly files: FileStates;
+}
+
+/** What reload is made of. */
+export interface ReloadParts {
+  readonly shim: Pick<RunningShim, 'apply' | 'reloaded'>;
+  readonly logger: Logger;
+  /** Reads the configuration anew, with everything that it refers to. */
+  readonly load: () => Promise<Loading>;
+  /** What the running configuration was read from. */
+  readonly files: FileStates;
+}
+
+export interface Reloader {
+  /** Reads everything anew, changed or not. Settles when it is done. */
+  reload(cause: string): Promise<void>;
+  stop(): void;
+}
+
+/**
+ * @param parts what is reloaded, and from what
+ * @returns the reloader; it looks at the files until it is stopped
+ */
+export function startReloader(parts: ReloadParts): Reloader {
+  const { shim, logger } = parts;
+  let { files } = parts;
+  let before: FileStates = files;
+  let busy: Promise<void> = Promise.resolve();
+  let stopped = false;
+  let timer = setTimeout(look, LOOK_MS).unref();
+
+  return {
+    reload: (cause) => (busy = busy.then(() => load(cause)).catch(unexpected)),
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+
+  function look(): void {
+    busy = busy
+      .then(async () => {
+        const now = new Map(
+          await Promise.all([...files.keys()].map(async (path) => [path, await fileState(path)] as const)),
+        );
+        const changed = [...now].filter(([path, state]) => state !== files.get(path)).map(([path]) => path);
+        const settled = changed.every((path) => now.get(path) === before.get(path));
+        before = now;
+        if (changed.length > 0 && settled && !stopped) await load(changed.join(', '));
+      })
+      .catch(unexpected)
+      .finally(() => {
+        if (!stopped) timer = setTimeout(look, LOOK_MS).unref();
+      });
+  }
+
+  function unexpected(error: unknown): void {
+    logger.error({ err: error }, 'unexpected error: the configuration before it runs on');
+    shim.reloaded('an unexpected error, see the log');
+  }
+
+  async function load(cause: string): Promise<void> {
+    const { loaded, files: read } = await parts.load();
+    files = before = read;
+    if (stopped) return;
+    if (loaded instanceof ConfigError) {
+      for (const { level: _, file = loaded.file, message, ...at } of loaded.issues)
+        logger.error({ file, ...at }, message);
+      const { length } = loaded.issues;
+      logger.error(
+        { cause },
+        `reload failed: the configuration before it runs on (${length} ${length === 1 ? 'fault' : 'faults'})`,
+      );
+      shim.reloaded(`${length} ${length === 1 ? 'fault' : 'faults'}, see the log`);
+      return;
+    }
+    const { config, warnings } = loaded;
+    for (const { path, message } of warnings) logger.warn({ path }, message);
+    const waiting = shim.apply(config);
+    if (waiting.length > 0) logger.warn({ keys: waiting }, 'these keys cannot change while it runs: restart for them');
+    shim.reloaded(undefined);
+    logger.info({ cause, callers: config.callers.length }, 'reloaded');
+  }
+}

@@ -1,0 +1,96 @@
+/** Configurations as they are served: one at a time, replaced as one reference. */
+import { randomUUID } from 'node:crypto';
+import type { lookup } from 'node:dns';
+import { isDeepStrictEqual } from 'node:util';
+import { createTokenTable } from '../callers/table.ts';
+import type { Config } from '../config/config.ts';
+import { createGate } from '../gate.ts';
+import { createGatewayPool, type GatewayPool } from '../gateway/pool.ts';
+import { createPresenter, secretsOf } from '../gateway/present.ts';
+import { createAuthorize } from '../policy/authorize.ts';
+import type { Snapshot } from '../proxy/snapshot.ts';
+
+/** What stays as it was at start, as the configuration calls it. */
+const FIXED = {
+  'listen.host, listen.port, listen.socket': ({ listen }: Config) => listen.address,
+  'limits.headerBytes': ({ limits }: Config) => limits.headerBytes,
+  admin: (config: Config) => config.admin,
+  probes: (config: Config) => config.probes,
+  control: (config: Config) => config.control,
+} as const;
+
+/** The configuration that runs, and what was made of it. */
+export interface Serving {
+  readonly current: () => Snapshot;
+  readonly config: () => Config;
+  /**
+   * Takes a new configuration; requests under way keep the one that they began with.
+   *
+   * @returns the keys whose change waits for the next start
+   */
+  apply(config: Config): string[];
+  /** Ends every connection to the gateway, of earlier configurations as well. */
+  destroy(): Promise<void>;
+}
+
+/** What tests hand in: another DNS, another clock. */
+export interface ServingOptions {
+  readonly lookup?: typeof lookup;
+  readonly now?: () => number;
+}
+
+/**
+ * @param config the first configuration
+ * @param options for tests
+ * @returns the configuration as it is served
+ */
+export function createServing(config: Config, options: ServingOptions): Serving {
+  const pools = new Set<GatewayPool>();
+  let served = config;
+  let snapshot = build(config, openPool(config));
+
+  return {
+    current: () => snapshot,
+    config: () => served,
+    apply(next) {
+      const { pool } = snapshot;
+      const moved = next.gateway.origin !== served.gateway.origin;
+      const waiting = Object.entries(FIXED).flatMap(([keys, read]) =>
+        isDeepStrictEqual(read(config), read(next)) ? [] : [keys],
+      );
+      snapshot = build(next, moved ? openPool(next) : pool);
+      served = next;
+      // Closes when the last request on it has ended.
+      if (moved) void pool.close().then(() => pools.delete(pool));
+      return waiting;
+    },
+    async destroy() {
+      await Promise.all([...pools].map((pool) => pool.destroy()));
+    },
+  };
+
+  function openPool({ gateway }: Config): GatewayPool {
+    const pool = createGatewayPool(gateway.origin, options.lookup);
+    pools.add(pool);
+    return pool;
+  }
+
+  function build(config: Config, pool: GatewayPool): Snapshot {
+    const presenter = createPresenter(config.gateway.auth);
+    const gate = createGate({
+      config,
+      presenter,
+      tokens: createTokenTable(config.callers),
+      authorize: createAuthorize(config, randomUUID),
+      now: options.now ?? Date.now,
+    });
+    return {
+      gate,
+      pool,
+      hop: { mode: config.gateway.auth.mode, secretNames: presenter.secretNames, secrets: secretsOf(config) },
+      heartbeat: config.stream.heartbeat,
+      gatewayIdle: config.stream.gatewayIdle,
+      drainLimit: config.limits.body,
+    };
+  }
+}

@@ -1,0 +1,165 @@
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { serve, type Served } from '../helpers/process.ts';
+import { startRawGateway, type RawGateway } from '../helpers/raw-gateway.ts';
+import { openRaw } from '../helpers/raw.ts';
+import { get } from '../helpers/request-bytes.ts';
+import { bearer, caller, TOKENS } from '../helpers/stack.ts';
+
+const JSON_ANSWER = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}';
+const STREAM =
+  'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n';
+const reader = caller('reader', TOKENS.reader, ['operator.read']);
+const writer = caller('writer', TOKENS.writer, ['operator.read']);
+const FIRST = 'gateway-Zk3mQ8vT1xYw-first';
+const SECOND = 'gateway-Zk3mQ8vT1xYw-second';
+
+interface Running {
+  readonly shim: Served;
+  readonly folder: string;
+  readonly gateway: RawGateway;
+  readonly port: number;
+  /** Does something, then waits for the next log line that begins so. */
+  readonly until: (message: string, change: () => void) => Promise<Record<string, unknown>>;
+  /** Writes the configuration, with a wait for its reload. */
+  readonly configure: (...more: string[]) => Promise<Record<string, unknown>>;
+  /** The same, with another gateway. */
+  readonly move: (url: string, ...more: string[]) => Promise<Record<string, unknown>>;
+  /** Status of `GET /v1/models`. */
+  readonly ask: (token: string) => Promise<number>;
+  readonly readyz: () => Promise<string>;
+}
+
+async function run(t: Test, prepare: (folder: string) => readonly string[]): Promise<Running> {
+  const gateway = await startRawGateway(t, {
+    onRequest: ({ socket, text }) => void socket.write(text.includes('/v1/models/openclaw') ? STREAM : JSON_ANSWER),
+  });
+  const folder = t.testdir({ secret: FIRST });
+  const file = join(folder, 'shim.config.yaml');
+  const write = (more: readonly string[], url = gateway.url): void => {
+    const lines = [
+      'listen: { port: 0 }',
+      `gateway: { url: "${url}", auth: { mode: token, secret: { file: secret } } }`,
+      'admin: { port: 0 }',
+      ...more,
+    ];
+    writeFileSync(file, lines.join('\n'));
+  };
+  write(prepare(folder));
+  const shim = await serve(t, ['-c', file]);
+  const until: Running['until'] = (message, change) => {
+    const from = shim.lines().length;
+    change();
+    return shim.logged(({ msg }) => String(msg).startsWith(message), from);
+  };
+  return {
+    shim,
+    folder,
+    gateway,
+    port: Number(new URL(shim.url).port),
+    until,
+    configure: (...more) => until('reload', () => write(more)),
+    move: (url, ...more) => until('reload', () => write(more, url)),
+    ask: async (token) => (await fetch(`${shim.url}/v1/models`, { headers: bearer(token) })).status,
+    readyz: async () => (await fetch(`${String(shim.listening.admin)}/readyz?verbose`)).text(),
+  };
+}
+
+void t.test('a new caller may call; a removed one may not, and loses its open stream, told why', async (t) => {
+  const { shim, port, configure, ask } = await run(t, () => ['callers:', reader]);
+  t.equal(await ask(TOKENS.writer), 401);
+  const stream = await openRaw(t, port);
+  stream.send(get('/v1/models/openclaw', '', TOKENS.reader));
+  await stream.until((text) => text.includes('data: 1\n\n'));
+  const begun = performance.now();
+  t.match(await configure('callers:', writer), { level: 'info', msg: 'reloaded', callers: 1 });
+  const told = await stream.closed();
+  t.ok(performance.now() - begun < 2_000, `${Math.round(performance.now() - begun)} ms`);
+  t.match(told, /data: 1\n\n\r\n[0-9a-f]+\r\nevent: error\ndata: \{"error":\{[^\n]*"invalid_token"[^\n]*\n\n\r\n$/);
+  t.equal(await ask(TOKENS.reader), 401);
+  t.equal(await ask(TOKENS.writer), 200);
+  const line = await shim.logged(({ end }) => end === 'revoked');
+  t.match(line, { caller: 'reader', status: 200, reason: 'the token was revoked' });
+});
+
+void t.test('a file that cannot run leaves the old state, tells every fault, and keeps readiness', async (t) => {
+  const { shim, configure, ask, readyz } = await run(t, () => ['callers:', reader]);
+  const failed = await configure('callers:', '  - { name: reader, scopes: [operator.wirte] }', 'limit: 1');
+  t.match(failed, { level: 'error', msg: 'reload failed: the configuration before it runs on (2 faults)' });
+  const faults = shim.lines().filter(({ level, line }) => level === 'error' && line !== undefined);
+  t.match(faults, [
+    { line: 5, column: 30, path: 'callers[0].scopes[0]', msg: /did you mean "operator.write"/ },
+    { line: 6, column: 1, path: 'limit', msg: /unknown key/ },
+  ]);
+  t.equal(await ask(TOKENS.reader), 200);
+  const checks = (fault: string): string =>
+    `[+]configuration ok${fault}\n[+]listener ok\n[+]drain ok\n[+]gateway ok\nreadyz check passed\n`;
+  t.equal(await readyz(), checks(': the last reload failed, the one before runs: 2 faults, see the log'));
+  t.match(await configure('callers:', reader, writer), { msg: 'reloaded', callers: 2 });
+  t.equal(await readyz(), checks(''));
+  t.equal(await ask(TOKENS.writer), 200);
+});
+
+void t.test('the swap of a mounted Kubernetes secret is a change', async (t) => {
+  const { folder, until, ask } = await run(t, (folder) => {
+    for (const [version, line] of Object.entries({ v1: reader, v2: writer })) {
+      mkdirSync(join(folder, 'mount', version), { recursive: true });
+      writeFileSync(join(folder, 'mount', version, 'callers.yaml'), `callers:\n${line}\n`);
+    }
+    symlinkSync('v1', join(folder, 'mount/..data'));
+    symlinkSync('..data/callers.yaml', join(folder, 'mount/callers.yaml'));
+    return ['callersFile: mount/callers.yaml'];
+  });
+  t.equal(await ask(TOKENS.reader), 200);
+  await until('reloaded', () => {
+    symlinkSync('v2', join(folder, 'mount/..tmp'));
+    renameSync(join(folder, 'mount/..tmp'), join(folder, 'mount/..data'));
+  });
+  t.equal(await ask(TOKENS.reader), 401);
+  t.equal(await ask(TOKENS.writer), 200);
+});
+
+void t.test(
+  'a secret that is rotated is sent from then on; one that is gone for a while changes nothing',
+  async (t) => {
+    const { folder, until, ask, gateway } = await run(t, () => ['callers:', reader]);
+    const secret = join(folder, 'secret');
+    const sent = (): string | undefined => /.*authorization: Bearer (\S+)/is.exec(gateway.text)?.[1];
+    t.equal(await ask(TOKENS.reader), 200);
+    t.equal(sent(), FIRST);
+    t.match(await until('reload failed', () => rmSync(secret)), { level: 'error' });
+    t.equal(await ask(TOKENS.reader), 200);
+    t.match(await until('reloaded', () => writeFileSync(secret, `${SECOND}\n`)), { level: 'info' });
+    t.equal(await ask(TOKENS.reader), 200);
+    t.equal(sent(), SECOND);
+  },
+);
+
+void t.test('SIGHUP reads anew; what cannot change while it runs is said', async (t) => {
+  const { shim, until, configure, ask, folder } = await run(t, () => ['callers:', reader]);
+  t.match(await until('reloaded', () => void shim.child.kill('SIGHUP')), { cause: 'SIGHUP' });
+  await configure('callers:', reader, 'limits: { headerBytes: 8KiB }', 'probes: { port: 0 }');
+  t.match(
+    shim.lines().find(({ keys }) => keys !== undefined),
+    { level: 'warn', keys: ['limits.headerBytes', 'probes'], msg: /restart/ },
+  );
+  t.equal(await ask(TOKENS.reader), 200);
+  rmSync(join(folder, 'shim.config.yaml'));
+  await shim.logged(({ msg }) => msg === 'the configuration does not exist');
+  t.equal(await ask(TOKENS.reader), 200);
+});
+
+void t.test('a gateway that moves gets the requests to come; those under way end where they began', async (t) => {
+  const { move, port, ask, gateway } = await run(t, () => ['callers:', reader]);
+  const stream = await openRaw(t, port);
+  stream.send(get('/v1/models/openclaw', '', TOKENS.reader));
+  await stream.until((text) => text.includes('data: 1\n\n'));
+  const other = await startRawGateway(t);
+  await move(other.url, 'callers:', reader);
+  t.equal(await ask(TOKENS.reader), 200);
+  t.match(other.text, /^GET \/v1\/models HTTP/);
+  const [connection] = gateway.connections;
+  connection?.socket.write('9\r\ndata: 2\n\n\r\n0\r\n\r\n');
+  await stream.until((text) => text.endsWith('data: 2\n\n\r\n0\r\n\r\n'));
+});
