@@ -93,7 +93,7 @@ export function createGate(parts: GateParts): Gate {
         about.origin = head.origin;
         if (facts.method === 'OPTIONS' && head.requestMethod !== undefined) return { kind: 'preflight', about };
       }
-      if (listen.health && isHealth(facts)) return anonymous(about);
+      if (listen.health && isHealth(facts)) return anonymous(about, facts);
 
       // 1 authenticate
       const credential = tokens.authenticate(head.authorization, now());
@@ -161,14 +161,13 @@ function isHealth({ method, target }: RequestFacts): boolean {
   return (method === 'GET' || method === 'HEAD') && (target === '/health' || target === '/healthz');
 }
 
-const HEALTH: Route = { method: 'GET', template: '/health', scope: 'operator.read' };
-
 /** Nothing of the caller's and no secret goes with it. */
-function anonymous(about: About): Forward {
+function anonymous(about: About, { method, target }: RequestFacts): Forward {
+  const route: Route = { method, template: target, scope: 'operator.read' };
   return {
     kind: 'forward',
-    about: { ...about, route: HEALTH },
-    route: HEALTH,
+    about: { ...about, route },
+    route,
     headers: ['x-openclaw-scopes', ''],
     hasBody: false,
     contentLength: 0,

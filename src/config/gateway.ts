@@ -15,6 +15,9 @@ type RawAuth = NonNullable<NonNullable<Sound<RawConfig>['gateway']>['auth']>;
 /** A documentation address (RFC 5737): nobody has it, and gateways since 2026.8.1 take it for a client. */
 const STAND_IN = '192.0.2.1';
 
+/** A shorter one could not be told from ordinary text either, where it is kept out of log and responses. */
+const SHORTEST_SECRET = 8;
+
 type HeaderText = Sound<string | Reference>;
 
 /**
@@ -62,6 +65,12 @@ export async function buildGatewayAuth(raw: RawAuth, source: SecretSource): Prom
         return undefined;
       }
       const secret = await resolveGatewayReference(raw.secret, mode, [...path, 'secret'], source);
+      if (secret !== undefined && secret.length < SHORTEST_SECRET) {
+        report.unresolved(
+          [...path, 'secret'],
+          `the secret is shorter than ${SHORTEST_SECRET} characters: it can be guessed`,
+        );
+      }
       return secret === undefined ? undefined : { mode, secret };
     }
     case 'none':

@@ -24,9 +24,10 @@ export interface Presented {
 export function secretsOf({ gateway: { auth }, routes }: Config): string[] {
   const own =
     'secret' in auth ? [auth.secret] : 'requiredHeaders' in auth ? auth.requiredHeaders.map(([, value]) => value) : [];
-  return [...own, ...routes.flatMap(({ hooksToken }) => hooksToken ?? [])].filter(
-    (secret) => secret.length >= SHORTEST,
-  );
+  const all = [...own, ...routes.flatMap(({ hooksToken }) => hooksToken ?? [])];
+  // As they are, and as they stand in JSON.
+  const forms = all.flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)]);
+  return [...new Set(forms)].filter((secret) => secret.length >= SHORTEST);
 }
 
 /** The headers that make the hop: built once a configuration, asked once a request. */

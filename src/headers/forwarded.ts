@@ -1,5 +1,6 @@
 /** Whose address it is, where proxies before the shim are trusted. Pure. */
 import { isIP, type BlockList } from 'node:net';
+import { isWildcard } from '../config/address.ts';
 
 /**
  * The right-most address of `X-Forwarded-For` that is not a trusted proxy's own. It is read only where the peer
@@ -20,7 +21,7 @@ export function clientPeer(
   const hops = forwardedFor.split(',');
   for (let i = hops.length - 1; i >= 0; i--) {
     const address = unmapped(withoutPort((hops[i] as string).trim()));
-    if (isIP(address) === 0) return 'malformed';
+    if (isIP(address) === 0 || isWildcard(address)) return 'malformed';
     if (!isTrusted(address, trusted)) return address;
   }
   return direct;
@@ -37,5 +38,5 @@ function withoutPort(hop: string): string {
 
 /** Without the zone of a link-local address too: it means something on one machine alone (RFC 4007 section 6). */
 function unmapped(address: string): string {
-  return /^::ffff:([\d.]+)$/i.exec(address)?.[1] ?? address.replace(/%.*$/, '');
+  return /^::ffff:([\d.]+)$/i.exec(address)?.[1] ?? address.replace(/%[\w.-]+$/, '');
 }

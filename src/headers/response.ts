@@ -19,6 +19,13 @@ const DROPPED: ReadonlySet<string> = new Set([
   'x-request-id',
 ]);
 
+const FRAMING: ReadonlySet<string> = new Set([
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'transfer-encoding',
+]);
+
 /** What the proxy has to know of the gateway's answer before the first body byte passes. */
 export interface ResponseHead {
   /** Names and values, alternating. */
@@ -54,10 +61,15 @@ export function buildResponseHeaders(
     const name = raw[i] as string;
     const value = raw[i + 1] as string;
     const folded = foldName(name);
-    if (folded.startsWith('content-') || folded === 'transfer-encoding') seen[folded] = value;
+    // Those that frame the body are what undici took them for: by their exact name.
+    if (FRAMING.has(folded)) {
+      if (name.toLowerCase() !== folded) continue;
+      seen[folded] = value;
+    }
     if (DROPPED.has(folded) || folded.startsWith('access-control-') || isProtectedFamily(folded)) continue;
     if (secretNames.has(folded) || (nominated.length > 0 && nominated.includes(name.toLowerCase()))) continue;
-    if (secrets.some((secret) => value.includes(secret)) || quotesName(value, secretNames)) continue;
+    if (secrets.some((secret) => value.includes(secret) || name.includes(secret))) continue;
+    if (quotesName(value, secretNames)) continue;
     headers.push(name, value);
   }
   return {

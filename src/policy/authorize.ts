@@ -58,7 +58,8 @@ export function exposedRoutes(config: Config): Route[] {
  * @returns the function that says whether a caller may make a request
  */
 export function createAuthorize(config: Config, randomId: () => string): Authorize {
-  const matchRoute = compileRoutes(exposedRoutes(config));
+  const closed = [...config.closedRoutes].map((route) => route.slice(route.indexOf(' ') + 1));
+  const matchRoute = compileRoutes(closed, exposedRoutes(config));
 
   return (caller, { method, path, openclaw }, seen) => {
     const byMethod = matchRoute(path);

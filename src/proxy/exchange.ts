@@ -52,6 +52,14 @@ export class Exchange {
     return Number(req.headers['content-length']) !== 0 && (!req.complete || req.readableLength > 0);
   }
 
+  /**
+   * Whether its connection must end with the answer: also after an `Upgrade`, behind which Node's parser throws away
+   * what came in the same read, so that the next request would begin anywhere.
+   */
+  get closes(): boolean {
+    return this.unread || this.req.headers.upgrade !== undefined;
+  }
+
   /** Whether a silent connection waits for the gateway's answer, not for its caller to send or to read. */
   get waitsForGateway(): boolean {
     return this.req.complete && this.req.socket.writableLength === 0;
@@ -121,7 +129,7 @@ export class Exchange {
   /** Answers with a refusal; nothing of an answer was sent yet. */
   refuse(refusal: Refusal): void {
     this.#refused(refusal);
-    writeRefusal(this.res, refusal, { id: this.id, origin: this.about.origin, close: this.unread });
+    writeRefusal(this.res, refusal, { id: this.id, origin: this.about.origin, close: this.closes });
     this.finish();
   }
 
@@ -172,7 +180,7 @@ export class Exchange {
       peer: about.peer,
       status: code ? ERRORS[code].status : res.headersSent ? res.statusCode : 0,
       code,
-      reason: this.#reason,
+      reason: this.#reason === undefined ? undefined : printable(this.#reason),
       dropped: about.dropped?.length ? about.dropped : undefined,
       ttfb: round(this.#ttfb ?? ms),
       ms: round(ms),
@@ -189,8 +197,16 @@ export class Exchange {
 function pathOf(target: string): string | undefined {
   if (!target.startsWith('/')) return undefined;
   const mark = target.indexOf('?');
-  return (mark < 0 ? target : target.slice(0, mark)).slice(0, 200);
+  // Somebody may have put a token there.
+  return printable((mark < 0 ? target : target.slice(0, mark)).slice(0, 200)).replace(/[\w.~+=-]{24,}/g, '****');
 }
+
+/** JSON escapes C0 controls alone; C1 controls and changes of direction also deceive on a terminal. */
+function printable(text: string): string {
+  return text.replace(UNPRINTABLE, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\u2028\u2029]/gu;
 
 /** Milliseconds to a tenth. */
 function round(ms: number): number {

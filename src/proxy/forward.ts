@@ -115,7 +115,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   }
 
   #begin(status: number, raw: readonly string[]): void {
-    const { req, res, id, unread, snapshot } = this.#exchange;
+    const { req, res, id, closes, snapshot } = this.#exchange;
     const { hop, heartbeat } = snapshot;
     const head = buildResponseHeaders(raw, hop.secretNames, hop.secrets);
     const { contentType, contentLength, contentEncoding } = head;
@@ -126,8 +126,8 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       return;
     }
     head.headers.push('x-request-id', id, ...corsHeaders(this.#decision.about.origin));
-    // What is left of the request body could not be told from the next request.
-    if (unread) head.headers.push('connection', 'close');
+    // What is left of the request could not be told from the next one.
+    if (closes) head.headers.push('connection', 'close');
     this.#exchange.begin();
     res.writeHead(status, head.headers);
     if (contentLength !== undefined) this.#length = Number(contentLength);

@@ -16,7 +16,7 @@ import type { Snapshot } from './snapshot.ts';
 const WHOLE_BODY_BYTES = 64 * 1024;
 
 /** Pipelined requests that wait on one connection, at most, and the body that each may have: it waits in memory. */
-const MOST_WAITING = 32;
+const MOST_WAITING = 8;
 const WAITING_BODY_BYTES = 16 * 1024;
 
 /** What the proxy is made of. */
@@ -80,7 +80,8 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
         const decision = snapshot.gate.decide(factsOf(req));
         exchange.about = decision.about;
         if (decision.kind === 'refuse') exchange.refuse(decision);
-        else if (decision.kind === 'preflight') answerPreflight(res, exchange.id, decision.about.origin);
+        else if (decision.kind === 'preflight')
+          answerPreflight(res, exchange.id, decision.about.origin, exchange.closes);
         else forward(exchange, decision);
       });
     },

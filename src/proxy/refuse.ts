@@ -44,9 +44,16 @@ const PREFLIGHT = [
  * @param res the response
  * @param id request id
  * @param origin the listed origin
+ * @param close whether the connection ends with it
  */
-export function answerPreflight(res: ServerResponse, id: string, origin: string | undefined): void {
-  res.writeHead(204, ['x-request-id', id, ...corsHeaders(origin), ...PREFLIGHT]);
+export function answerPreflight(res: ServerResponse, id: string, origin: string | undefined, close: boolean): void {
+  res.writeHead(204, [
+    'x-request-id',
+    id,
+    ...corsHeaders(origin),
+    ...PREFLIGHT,
+    ...(close ? ['connection', 'close'] : []),
+  ]);
   res.end();
 }
 

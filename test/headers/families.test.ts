@@ -24,7 +24,8 @@ void t.test('protected families', async (t) => {
     X-Original-Method X-Rewrite-URL X-Real-IP True-Client-IP Client-IP X-Client-IP X-Cluster-Client-IP
     Fastly-Client-IP CF-Connecting-IP Fly-Client-IP X-ProxyUser-IP X-Envoy-External-Address
     X-Envoy-Original-Path X-Azure-ClientIP X-AppEngine-User-IP X-ARR-ClientCert Tailscale-User-Login
-    Tailscale-User-Name X-Remote-User Remote-User Remote-Groups X-Auth-Request-Email X-Authenticated-User
+    Tailscale-User-Name X-Tailscale-User X-Vercel-Forwarded-For X-Originating-IP WL-Proxy-Client-IP
+    Proxy-Client-IP X-Auth-User X-User X-User-Id X-Remote-User Remote-User Remote-Groups X-Auth-Request-Email X-Authenticated-User
     X-Authentik-Username X-WebAuth-User X-Pomerium-Jwt-Assertion X-Goog-Authenticated-User-Email
     X-Goog-IAP-JWT-Assertion X-Amzn-Oidc-Identity X-MS-Client-Principal X-SSL-Client-Cert
     SSL-Client-Verify Client-Cert Client-Cert-Chain X-Client-Cert X-HTTP-Method-Override X-HTTP-Method

@@ -76,6 +76,9 @@ const CASES: readonly Case[] = [
     trusted: TRUSTED,
     client: '9.9.9.9',
   },
+  { name: 'no address', peer: '10.0.0.1', forwardedFor: '0.0.0.0', trusted: TRUSTED, client: 'malformed' },
+  { name: 'no IPv6 address', peer: '10.0.0.1', forwardedFor: '::', trusted: TRUSTED, client: 'malformed' },
+  { name: 'a zone with a tab', peer: '10.0.0.1', forwardedFor: 'fe80::1%a\tb', trusted: TRUSTED, client: 'malformed' },
   { name: 'a short IPv4 spelling', peer: '10.0.0.1', forwardedFor: '127.1', trusted: TRUSTED, client: 'malformed' },
   {
     name: 'an address with a port',

@@ -70,3 +70,28 @@ void t.test('a value that quotes a secret, or the name of a secret header, does 
   const raw = ['X-Echo', 'Bearer gateway-secret-1', 'Vary', 'Accept, X_Id-7F3A', 'X-Fine', 'gateway'];
   t.strictSame(buildResponseHeaders(raw, new Set(['x-id-7f3a']), ['gateway-secret-1']).headers, ['X-Fine', 'gateway']);
 });
+
+void t.test('what frames the body goes by its exact name', async (t) => {
+  const raw = [
+    'Content_Length',
+    '2',
+    'content.type',
+    'text/html',
+    'Transfer_Encoding',
+    'x',
+    'Content-Encoding',
+    'gzip',
+  ];
+  const head = buildResponseHeaders([...raw, 'Transfer-Encoding', 'chunked'], new Set(), []);
+  t.strictSame(head, {
+    headers: ['Content-Encoding', 'gzip'],
+    contentType: undefined,
+    contentLength: undefined,
+    contentEncoding: 'gzip',
+    chunked: true,
+  });
+});
+
+void t.test('a name that quotes a secret does not pass', async (t) => {
+  t.strictSame(buildResponseHeaders(['X-abcdefgh', '1', 'X-B', '2'], new Set(), ['abcdefgh']).headers, ['X-B', '2']);
+});

@@ -8,7 +8,7 @@ const added: readonly Route[] = [
   { method: 'GET', template: '/v1/files/{id}', scope: 'operator.read' },
   { method: 'GET', template: '/a.b/{x}/c/{y}', scope: 'operator.read' },
 ];
-const find = compileRoutes([...DEFAULT_ROUTES, ...added]);
+const find = compileRoutes([], [...DEFAULT_ROUTES, ...added]);
 
 void t.test('paths that are exposed', async (t) => {
   const cases: readonly (readonly [path: string, template: string, methods: readonly string[]])[] = [
@@ -93,13 +93,34 @@ void t.test('everything else is not', async (t) => {
 });
 
 void t.test('an added template opens nothing that the parameter of a default route shuts out', async (t) => {
-  const match = compileRoutes([
-    ...DEFAULT_ROUTES,
-    { method: 'POST', template: '/sessions/{key}/{what}', scope: 'operator.write' },
-  ]);
+  const match = compileRoutes(
+    [],
+    [...DEFAULT_ROUTES, { method: 'POST', template: '/sessions/{key}/{what}', scope: 'operator.write' }],
+  );
   t.equal(match('/sessions/ab/kill')?.get('POST')?.scope, 'operator.admin');
   for (const path of ['/sessions/a!b/kill', '/sessions/a+b/kill', '/sessions/a!b/history', '/v1/models/nope']) {
     t.equal(match(path), undefined, path);
   }
   t.equal(match('/sessions/a!b/preview')?.get('POST')?.scope, 'operator.write');
+});
+
+void t.test('an added template opens nothing of a default route that is closed', async (t) => {
+  const match = compileRoutes(
+    ['/tools/invoke', '/sessions/{key}/kill', '/v1/embeddings'],
+    [
+      { method: 'POST', template: '/tools/{name}', scope: 'operator.write' },
+      { method: 'POST', template: '/sessions/{key}/{verb}', scope: 'operator.write' },
+      { method: 'POST', template: '/v1/{x}', scope: 'operator.read' },
+    ],
+  );
+  for (const path of ['/tools/invoke', '/sessions/ab/kill', '/sessions/a!b/kill', '/v1/embeddings']) {
+    t.equal(match(path), undefined, path);
+  }
+  t.equal(match('/tools/other')?.get('POST')?.scope, 'operator.write');
+  t.equal(match('/v1/moderations')?.get('POST')?.scope, 'operator.read');
+  const again = compileRoutes(
+    ['/tools/invoke'],
+    [{ method: 'POST', template: '/tools/invoke', scope: 'operator.read' }],
+  );
+  t.equal(again('/tools/invoke')?.get('POST')?.scope, 'operator.read', 'closed, and added anew');
 });

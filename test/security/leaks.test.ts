@@ -29,7 +29,7 @@ void t.test('O1 a token in the query is refused, and neither logged nor passed o
 
 void t.test('O2 what a caller sends stays inside one line of JSON', async (t) => {
   const { port, lines, nextLine } = await startStack(t);
-  for (const path of [`/a"},{"level":60,"msg":"x`, "/a'b", `/${'x'.repeat(5_000)}`, '/a%22%7B']) {
+  for (const path of [`/a"},{"level":60,"msg":"x`, "/a'b", `/${'x!'.repeat(5_000)}`, '/a%22%7B']) {
     const line = nextLine();
     await rawExchange(port, get(path, 'User-Agent: "},{\\n\x85\r\n'));
     const logged = await line;
@@ -44,6 +44,29 @@ void t.test('O2 what a caller sends stays inside one line of JSON', async (t) =>
   t.equal(answer.status, 400);
   await host;
   t.equal(lines.length, 6);
+});
+
+void t.test('a token in the path is not logged', async (t) => {
+  const { port, nextLine } = await startStack(t);
+  const line = nextLine();
+  await rawExchange(port, get(`/v1/chat/completions/${TOKENS.admin}`));
+  t.match(await line, { path: '/v1/chat/completions/****', code: 'route_not_exposed' });
+});
+
+void t.test('what the gateway says cannot write on a terminal, nor show the secret in JSON form', async (t) => {
+  const secret = 'p"q\\w/Zz9-long-enough';
+  const gateway = await startRawGateway(t, {
+    onRequest: ({ socket }) => {
+      const body = JSON.stringify({ error: `\u001b[2J\u009b2J\u202e\u007f ${secret}` });
+      socket.write(`HTTP/1.1 401 No\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+    },
+  });
+  const { port, nextLine } = await startStack(t, { gatewayUrl: gateway.url, env: { SECRET: secret } });
+  const line = nextLine();
+  await rawExchange(port, get('/v1/models'));
+  const { reason } = (await line) as { reason: string };
+  t.match(reason, /\\u009b2J\\u202e\\u007f \*\*\*\*/);
+  t.notMatch(reason, /[\u007f-\u009f\u202e]|Zz9/);
 });
 
 void t.test('O3 an error page tells nothing of the gateway, the secret, or the program', async (t) => {
