@@ -7,6 +7,7 @@ import { buildCallers } from './callers.ts';
 import { readDocument, type ConfigDocument } from './document.ts';
 import { buildGatewayAuth, parseGatewayUrl } from './gateway.ts';
 import { buildAdmin, buildListen, isLoopbackHost } from './listen.ts';
+import { buildCallerLimits, buildLimitStore } from './limits.ts';
 import { createReport, formatPath, type Finding, type Path, type Report } from './report.ts';
 import { buildRoutes } from './routes.ts';
 import type { RawConfig } from './schema.ts';
@@ -78,7 +79,8 @@ async function examine(file: string, text: string, world: ConfigWorld) {
   const document = readDocument(file, text);
   const report = createReport();
   const raw = checkShape(document.tree, report);
-  const callers = buildCallers(raw.callers ?? [], report);
+  const limits = buildCallerLimits(raw.limits?.default, {}, ['limits', 'default'], report);
+  const callers = buildCallers(raw.callers ?? [], limits, report);
   const config = await buildConfig(raw, callers, { file, world, report });
   return { config, callers, report, document };
 }
@@ -110,6 +112,7 @@ async function buildConfig(
   const origin = await buildOrigin(raw, source);
   const auth = await buildGatewayAuth(raw.gateway?.auth ?? {}, source);
   const admin = buildAdmin(raw.admin, report);
+  const store = buildLimitStore(raw.limits, source);
   const config = {
     listen,
     callers,
@@ -118,6 +121,7 @@ async function buildConfig(
       body: size(raw.limits?.body, DEFAULT_BODY),
       headerBytes: size(raw.limits?.headerBytes, DEFAULT_HEADER_BYTES),
       connections: raw.limits?.connections ?? 10_000,
+      ...(store && { store }),
     },
     stream: {
       heartbeat: duration(raw.stream?.heartbeat, 15_000, ['stream', 'heartbeat'], report),
