@@ -1,4 +1,5 @@
 /** The nouns of the shim. Nothing here runs. */
+import type { BlockList } from 'node:net';
 
 /** Every operator scope that a gateway release from 2026.3.24 to 2026.9.6 knows. */
 export const SCOPES = [
@@ -41,6 +42,19 @@ export const CALLER_HEADERS = [
 
 export type CallerHeader = (typeof CALLER_HEADERS)[number];
 
+/** How much a caller may use. What is not there is not limited. */
+export interface CallerLimits {
+  readonly requestsPerMinute?: number;
+  /** Further requests beyond those of a minute, in ten minutes. Only together with `requestsPerMinute`. */
+  readonly burst?: number;
+  /** Requests in 24 hours. */
+  readonly requestsPerDay?: number;
+  /** Requests that are open at once. */
+  readonly streams?: number;
+  /** Most bytes of a request body. */
+  readonly body?: number;
+}
+
 /** Who may call, and what they may do. */
 export interface Caller {
   readonly name: string;
@@ -54,6 +68,10 @@ export interface Caller {
   readonly sessionPrefix?: string;
   /** The tools that `POST /tools/invoke` is open for. */
   readonly tools?: readonly string[];
+  /** The addresses from which this caller's credentials may be used; a peer without an address is none of them. */
+  readonly from?: BlockList;
+  /** The caller's own limits, and the default's where it has none of its own. */
+  readonly limits?: CallerLimits;
 }
 
 /** One exposed route. `template` has `{name}` for one path segment. */

@@ -1,5 +1,6 @@
 /** Addresses, by what they mean and not by how they are spelled. */
 import { BlockList, isIP } from 'node:net';
+import type { Path, Report } from './report.ts';
 
 /** A BlockList also sees an IPv4 rule in its IPv4-mapped IPv6 spellings. */
 const LOOPBACK = new BlockList();
@@ -29,4 +30,39 @@ export function isWildcard(address: string): boolean {
 function contains(list: BlockList, address: string): boolean {
   const version = isIP(address);
   return version !== 0 && list.check(address, version === 4 ? 'ipv4' : 'ipv6');
+}
+
+/**
+ * @param ranges addresses and ranges as they are written; a hole was reported already
+ * @param path where the list stands
+ * @param everybody what is wrong with a range that holds every address
+ * @param report gets what is wrong
+ * @returns the ranges as one list
+ */
+export function buildRanges(
+  ranges: readonly (string | undefined)[],
+  path: Path,
+  everybody: string,
+  report: Report,
+): BlockList {
+  const list = new BlockList();
+  for (const [index, range] of ranges.entries()) {
+    if (range === undefined) continue;
+    const at: Path = [...path, index];
+    const [, address = '', prefix] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(range) ?? [];
+    const version = isIP(address);
+    const family = version === 4 ? 'ipv4' : 'ipv6';
+    if (version === 0 || address.includes('%') || Number(prefix ?? 0) > (version === 4 ? 32 : 128)) {
+      report.error(at, 'expected an address or a range such as 10.0.0.0/8');
+    } else if (/^::ffff:/i.test(address)) {
+      report.error(at, 'write an IPv4 range as IPv4: it covers the IPv4-mapped form as well');
+    } else if (prefix !== undefined && Number(prefix) === 0) {
+      report.error(at, `this range is everybody: ${everybody}`);
+    } else if (prefix === undefined) {
+      list.addAddress(address, family);
+    } else {
+      list.addSubnet(address, Number(prefix), family);
+    }
+  }
+  return list;
 }

@@ -1,5 +1,7 @@
 /** `callers`: who may call. */
-import { CALLER_HEADERS, type Caller, type CallerHeader, type Token } from '../types.ts';
+import { CALLER_HEADERS, type Caller, type CallerHeader, type CallerLimits, type Token } from '../types.ts';
+import { buildRanges } from './address.ts';
+import { buildCallerLimits } from './limits.ts';
 import { isPlaceholderHash } from './placeholder.ts';
 import type { Path, Report } from './report.ts';
 import type { RawConfig } from './schema.ts';
@@ -24,18 +26,25 @@ export function tokenId(digest: string): string {
 
 /**
  * @param raw `callers:`
+ * @param standard the limits of a caller without its own
  * @param report gets what is wrong
  * @returns the callers, in their order
  */
-export function buildCallers(raw: NonNullable<Sound<RawConfig>['callers']>, report: Report): Caller[] {
-  const callers = raw.flatMap((caller, index) => (caller ? [buildCaller(caller, ['callers', index], report)] : []));
+export function buildCallers(
+  raw: NonNullable<Sound<RawConfig>['callers']>,
+  standard: CallerLimits,
+  report: Report,
+): Caller[] {
+  const callers = raw.flatMap((caller, index) =>
+    caller ? [buildCaller(caller, standard, ['callers', index], report)] : [],
+  );
   refuseTwins(raw, report);
   refuseSharedHashes(raw, report);
   refuseNestedPrefixes(raw, report);
   return callers;
 }
 
-function buildCaller(raw: RawCaller, path: Path, report: Report): Caller {
+function buildCaller(raw: RawCaller, standard: CallerLimits, path: Path, report: Report): Caller {
   const { agent, sessionPrefix } = raw;
   const allowHeaders = [...new Set((raw.allowHeaders ?? []).flatMap((name) => (name ? [fullHeader(name)] : [])))];
   if (sessionPrefix !== undefined && RESERVED_SESSION.test(sessionPrefix)) {
@@ -61,6 +70,7 @@ function buildCaller(raw: RawCaller, path: Path, report: Report): Caller {
       'key',
     );
   }
+  const limits = buildCallerLimits(raw.limits, standard, [...path, 'limits'], report);
   return {
     name: raw.name ?? '',
     tokens: (raw.tokens ?? []).flatMap((token, index) =>
@@ -72,6 +82,8 @@ function buildCaller(raw: RawCaller, path: Path, report: Report): Caller {
     ...(agent !== undefined && { agent }),
     ...(sessionPrefix !== undefined && { sessionPrefix }),
     ...(raw.tools && { tools: [...new Set(raw.tools.flatMap((tool) => (tool ? [tool] : [])))] }),
+    ...(raw.from && { from: buildRanges(raw.from, [...path, 'from'], 'it narrows nothing', report) }),
+    ...(Object.keys(limits).length > 0 && { limits }),
   };
 }
 

@@ -35,6 +35,27 @@ export interface ListenConfig {
   readonly unsafeListenPlaintext: boolean;
 }
 
+/** Where a Redis is, and as whom the shim uses it. */
+export type RedisAddress =
+  | { readonly path: string }
+  | {
+      /** An address without brackets, or a name. */
+      readonly host: string;
+      readonly port: number;
+      readonly tls: boolean;
+      /** Number of the logical database. */
+      readonly db: number;
+      readonly username?: string;
+      readonly password?: string;
+    };
+
+/** Where the requests of all replicas are counted together. */
+export interface LimitStore {
+  readonly redis: RedisAddress;
+  /** Without the store each replica counts alone, or callers with such a limit are refused. */
+  readonly onFailure: 'local' | 'refuse';
+}
+
 export interface Config {
   readonly listen: ListenConfig;
   readonly gateway: {
@@ -47,8 +68,15 @@ export interface Config {
   readonly routes: readonly Route[];
   /** Default routes that the configuration closes: `METHOD template`. */
   readonly closedRoutes: ReadonlySet<string>;
-  /** Bytes, and a count of connections. */
-  readonly limits: { readonly body: number; readonly headerBytes: number; readonly connections: number };
+  readonly limits: {
+    /** Bytes. */
+    readonly body: number;
+    /** Bytes. */
+    readonly headerBytes: number;
+    readonly connections: number;
+    /** `undefined`: requests are counted in memory. */
+    readonly store?: LimitStore;
+  };
   /** Milliseconds; 0 is off. */
   readonly stream: {
     readonly heartbeat: number;

@@ -1,6 +1,6 @@
 /** `listen` and `admin`: where the shim is reached, and by which names. */
-import { BlockList, isIP } from 'node:net';
-import { isLoopback, isWildcard } from './address.ts';
+import { isIP, type BlockList } from 'node:net';
+import { buildRanges, isLoopback, isWildcard } from './address.ts';
 import type { Config, ListenConfig } from './config.ts';
 import type { Path, Report } from './report.ts';
 import type { RawConfig } from './schema.ts';
@@ -115,26 +115,7 @@ function buildTrustedProxies(
   report: Report,
 ): BlockList | undefined {
   if (ranges === undefined || ranges.length === 0) return undefined;
-  const list = new BlockList();
-  for (const [index, range] of ranges.entries()) {
-    if (range === undefined) continue;
-    const at: Path = ['listen', 'trustedProxies', index];
-    const [, address = '', prefix] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(range) ?? [];
-    const version = isIP(address);
-    const family = version === 4 ? 'ipv4' : 'ipv6';
-    if (version === 0 || address.includes('%') || Number(prefix ?? 0) > (version === 4 ? 32 : 128)) {
-      report.error(at, 'expected an address or a range such as 10.0.0.0/8');
-    } else if (/^::ffff:/i.test(address)) {
-      report.error(at, 'write an IPv4 range as IPv4: it covers the IPv4-mapped form as well');
-    } else if (prefix !== undefined && Number(prefix) === 0) {
-      report.error(at, 'this range is everybody: anyone could choose their own address');
-    } else if (prefix === undefined) {
-      list.addAddress(address, family);
-    } else {
-      list.addSubnet(address, Number(prefix), family);
-    }
-  }
-  return list;
+  return buildRanges(ranges, ['listen', 'trustedProxies'], 'anyone could choose their own address', report);
 }
 
 /**

@@ -8,6 +8,7 @@ import { issuesOf, readCallersFile, type CallersPlace } from './callers-file.ts'
 import { readDocument } from './document.ts';
 import { buildGatewayAuth, parseGatewayUrl } from './gateway.ts';
 import { buildAdmin, buildListen, buildProbes, socketPath } from './listen.ts';
+import { buildCallerLimits, buildLimitStore } from './limits.ts';
 import { createReport, toIssues, type Path, type Report } from './report.ts';
 import { buildRoutes } from './routes.ts';
 import { rawConfig, type RawConfig } from './schema.ts';
@@ -80,10 +81,12 @@ async function examine(file: string, text: string, world: ConfigWorld) {
   const document = readDocument(file, text);
   const report = createReport();
   const raw = checkShape(rawConfig, document.tree, report);
-  const apart = raw.callersFile === undefined ? undefined : readCallersFile(raw.callersFile, { file, world, report });
+  const limits = buildCallerLimits(raw.limits?.default, {}, ['limits', 'default'], report);
+  const apart =
+    raw.callersFile === undefined ? undefined : readCallersFile(raw.callersFile, limits, { file, world, report });
   if (apart && raw.callers) report.error(['callersFile'], 'callers stand either here or in a file of their own', 'key');
   const place = apart && 'callers' in apart ? apart : undefined;
-  const callers = place?.callers ?? buildCallers(raw.callers ?? [], report);
+  const callers = place?.callers ?? buildCallers(raw.callers ?? [], limits, report);
   const config = await buildConfig(raw, callers, { file, world, report });
   const issues = (): readonly ConfigIssue[] => (place ? issuesOf(place) : ((apart as readonly ConfigIssue[]) ?? []));
   return { config, callers, place, issues, report, document };
@@ -114,6 +117,7 @@ async function buildConfig(
   const listen = buildListen(raw.listen ?? {}, file, world, report);
   const origin = await buildOrigin(raw, source);
   const auth = await buildGatewayAuth(raw.gateway?.auth ?? {}, source);
+  const store = buildLimitStore(raw.limits, source);
   const config = {
     listen,
     callers,
@@ -122,6 +126,7 @@ async function buildConfig(
       body: size(raw.limits?.body, DEFAULT_BODY),
       headerBytes: size(raw.limits?.headerBytes, DEFAULT_HEADER_BYTES),
       connections: raw.limits?.connections ?? 10_000,
+      ...(store && { store }),
     },
     stream: {
       heartbeat: duration(raw.stream?.heartbeat, 15_000, ['stream', 'heartbeat'], report),

@@ -70,6 +70,20 @@ const token = z.strictObject({
   notBefore: z.string(DATE).optional(),
 });
 
+const COUNT = 1_000_000_000;
+const count = z
+  .int('expected a count')
+  .min(1, 'expected at least 1')
+  .max(COUNT, `expected at most ${COUNT}`)
+  .optional();
+const callerLimits = z.strictObject({
+  requestsPerMinute: count,
+  burst: count,
+  requestsPerDay: count,
+  streams: count,
+  body: size.optional(),
+});
+
 const caller = z.strictObject({
   name: text(CALLER_NAME, CALLER_NAME_WORDS),
   tokens: z.array(token).max(2, 'at most two tokens: one in use, one to rotate to').optional(),
@@ -84,6 +98,8 @@ const caller = z.strictObject({
   tools: z
     .array(text(/^[A-Za-z0-9._:-]{1,128}$/, 'expected the name of a tool: 1 to 128 of A-Z a-z 0-9 . _ : -'))
     .optional(),
+  from: z.array(z.string()).min(1, 'an empty list would let nobody in: leave the key out').optional(),
+  limits: callerLimits.optional(),
 });
 
 const route = z.strictObject({
@@ -128,6 +144,8 @@ const callers = z.array(caller);
 /** What `callersFile` holds. */
 export const rawCallersFile = z.strictObject({ callers: callers.optional() });
 
+const STORE = 'expected memory, or { redis: URL }, where the URL may be a reference such as { env: NAME }';
+
 /** The whole file. */
 export const rawConfig = z.strictObject({
   listen: listen.optional(),
@@ -144,6 +162,9 @@ export const rawConfig = z.strictObject({
         .min(1, 'expected at least 1')
         .max(1_000_000, 'expected at most 1000000')
         .optional(),
+      default: callerLimits.optional(),
+      store: z.union([z.literal('memory'), z.strictObject({ redis: literalOrReference })], STORE).optional(),
+      onStoreFailure: choice('answer', ['local', 'refuse']).optional(),
     })
     .optional(),
   stream: z
@@ -171,14 +192,10 @@ export const NOT_YET_KEYS: ReadonlySet<string> = new Set([
   'callers[].allowMethods',
   'callers[].certificates',
   'callers[].denyMethods',
-  'callers[].from',
-  'callers[].limits',
   'callers[].onBehalf',
   'callers[].websocket',
   'gateway.deviceStore',
   'gateway.tls',
-  'limits.default',
-  'limits.store',
   'listen.tls',
   'listen.websocket',
 ]);

@@ -1,0 +1,110 @@
+/** Admission: has the caller room for one more request? */
+import RateLimiterMemory from 'rate-limiter-flexible/lib/RateLimiterMemory.js';
+import type { LimitStore } from '../config/config.ts';
+import { refuse, type Refusal } from '../errors.ts';
+import type { Logger } from '../observe/log.ts';
+import { createFailedLogins, type CountFailedLogin } from './failed-logins.ts';
+import { connectStore } from './store.ts';
+import { createWindows, refuseLimit, spend, type LimitPolicy } from './windows.ts';
+
+export type { LimitPolicy };
+
+/** The request may go on. */
+export interface Admitted {
+  readonly kind: 'admitted';
+  /** `ratelimit-limit`, `ratelimit-remaining` and `ratelimit-reset`, names and values alternating; empty without one. */
+  readonly headers: readonly string[];
+  /** To be called at the end of the request; a second call does nothing. */
+  readonly release: () => void;
+}
+
+export interface Limiter {
+  /**
+   * @param caller name of the caller: what was counted stays with it when the configuration changes
+   * @param policy its limits at this moment
+   * @returns at once, where neither a minute nor a day is limited. It never rejects for a store that fails
+   */
+  admit(caller: string, policy: LimitPolicy): Admitted | Refusal | Promise<Admitted | Refusal>;
+  readonly failedLogin: CountFailedLogin;
+  /** Whether the shared store answers; also true without one. */
+  readonly storeUp: boolean;
+  /** Requests so far that the shared store should have counted and did not. */
+  readonly withoutStore: number;
+  /** Ends the connection to the store. */
+  close(): Promise<void>;
+}
+
+/** Seconds after which it is worth trying again, when it is not known when a request ends. */
+const STREAM_RETRY = 1;
+const CONSEQUENCE = {
+  local: 'each replica counts alone',
+  refuse: 'callers with a limit by minute or day are refused',
+} as const;
+
+/**
+ * @param store where all replicas count together; `undefined` for this process alone
+ * @param logger is told when the store goes and when it is back
+ * @returns the limiter; it starts whether the store can be reached or not
+ */
+export async function createLimiter(
+  store: LimitStore | undefined,
+  logger: Pick<Logger, 'info' | 'warn'>,
+): Promise<Limiter> {
+  const shared = store && (await connectStore(store.redis, CONSEQUENCE[store.onFailure], logger));
+  const local = createWindows((options) => new RateLimiterMemory(options));
+  // Counted for callers without a limit too: one that is set later sees what is open then.
+  const open = new Map<string, number>();
+  let withoutStore = 0;
+
+  const count = async (caller: string, policy: LimitPolicy): Promise<readonly string[] | Refusal> => {
+    if (shared === undefined) return spend(local, caller, policy);
+    const answer = await shared.ask((windows) => spend(windows, caller, policy));
+    if (answer !== undefined) return answer;
+    withoutStore++;
+    return store?.onFailure === 'refuse' ? refuse('limits_unavailable') : spend(local, caller, policy);
+  };
+  const decide = async (caller: string, policy: LimitPolicy, release: () => void): Promise<Admitted | Refusal> => {
+    const answer = await count(caller, policy);
+    if (!('kind' in answer)) return { kind: 'admitted', headers: answer, release };
+    release();
+    return answer;
+  };
+
+  return {
+    admit(caller, policy) {
+      const streams = open.get(caller) ?? 0;
+      const limit = policy.streams;
+      if (limit !== undefined && streams >= limit) {
+        const standing = { limit, remaining: 0, reset: STREAM_RETRY };
+        return refuseLimit('too_many_streams', standing, `At most ${limit} requests open at once.`);
+      }
+      open.set(caller, streams + 1);
+      const release = releaseOnce(open, caller);
+      if (policy.requestsPerMinute === undefined && policy.requestsPerDay === undefined) {
+        return { kind: 'admitted', headers: [], release };
+      }
+      return decide(caller, policy, release);
+    },
+    failedLogin: createFailedLogins(),
+    get storeUp() {
+      return shared?.up ?? true;
+    },
+    get withoutStore() {
+      return withoutStore;
+    },
+    async close() {
+      await shared?.close();
+    },
+  };
+}
+
+function releaseOnce(open: Map<string, number>, caller: string): () => void {
+  let held = true;
+  return () => {
+    if (!held) return;
+    held = false;
+    const left = (open.get(caller) ?? 1) - 1;
+    if (left > 0) open.set(caller, left);
+    else open.delete(caller);
+  };
+}

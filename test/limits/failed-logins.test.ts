@@ -1,0 +1,106 @@
+import t from 'tap';
+import { createFailedLogins, type CountFailedLogin } from '../../src/limits/failed-logins.ts';
+
+/** A clock that stands still until it is told. */
+function counter(): { readonly count: CountFailedLogin; readonly tick: (ms: number) => void } {
+  let now = 1_000_000;
+  return {
+    count: createFailedLogins(() => now),
+    tick: (ms) => {
+      now += ms;
+    },
+  };
+}
+
+/** Answers of so many failures. */
+function fail(count: CountFailedLogin, times: number, peer?: string, tokenId?: string): (number | undefined)[] {
+  return Array.from({ length: times }, () => count(peer, tokenId));
+}
+
+const TEN = Array<undefined>(10).fill(undefined);
+
+void t.test('ten in a minute for an address', async (t) => {
+  const { count, tick } = counter();
+  t.strictSame(fail(count, 11, '192.0.2.1'), [...TEN, 60]);
+  tick(18_500);
+  t.equal(count('192.0.2.1', undefined), 42);
+  t.equal(count('192.0.2.2', undefined), undefined, 'another address');
+  tick(41_499);
+  t.equal(count('192.0.2.1', undefined), 1);
+  tick(1);
+  t.strictSame(fail(count, 11, '192.0.2.1'), [...TEN, 60], 'then anew');
+});
+
+void t.test('ten in a minute for a token, wherever it comes from', async (t) => {
+  const { count } = counter();
+  for (let i = 0; i < 10; i++) t.equal(count(`192.0.2.${i}`, 'aaaaaaaaaaaa'), undefined);
+  t.equal(count('192.0.2.99', 'aaaaaaaaaaaa'), 60);
+  t.equal(count(undefined, 'aaaaaaaaaaaa'), 60);
+  t.equal(count('192.0.2.99', 'bbbbbbbbbbbb'), undefined);
+});
+
+void t.test('the longer of both waits', async (t) => {
+  const { count, tick } = counter();
+  fail(count, 11, '192.0.2.1');
+  tick(30_000);
+  fail(count, 10, undefined, 'aaaaaaaaaaaa');
+  t.equal(count('192.0.2.1', 'aaaaaaaaaaaa'), 60);
+  t.equal(count('192.0.2.1', undefined), 30);
+});
+
+void t.test('without an address and a token nothing is counted', async (t) => {
+  t.strictSame(fail(counter().count, 11), [...TEN, undefined]);
+});
+
+const SAME: readonly { name: string; first: string; then: string; same: boolean }[] = [
+  { name: 'a /64', first: '2001:db8:0:1::1', then: '2001:db8:0:1:ffff:ffff:ffff:ffff', same: true },
+  { name: 'two /64', first: '2001:db8:0:1::1', then: '2001:db8:0:2::1', same: false },
+  { name: 'two spellings', first: '2001:db8::1', then: '2001:0DB8:0000:0000:1::', same: true },
+  { name: 'a gap inside the /64', first: '1:0:0:4::', then: '1:0:0:5::', same: false },
+  { name: 'a gap after the /64', first: '1:2:3:4::', then: '1:2:3:5::', same: false },
+  { name: 'a gap at the start', first: '::1:2:3:4:5', then: '::2:2:3:4:5', same: false },
+  { name: 'no gap', first: '1:2:3:4:5:6:7:8', then: '1:2:3:4::', same: true },
+  { name: 'an IPv4-mapped address', first: '::ffff:192.0.2.1', then: '192.0.2.1', same: true },
+  { name: 'an IPv4-mapped address in hex', first: '::FFFF:c000:201', then: '192.0.2.1', same: true },
+  { name: 'two IPv4-mapped addresses', first: '::ffff:192.0.2.1', then: '::ffff:192.0.2.2', same: false },
+];
+
+void t.test('which addresses are one', async (t) => {
+  for (const { name, first, then, same } of SAME) {
+    const { count } = counter();
+    fail(count, 10, first);
+    t.equal(count(then, undefined), same ? 60 : undefined, name);
+  }
+});
+
+void t.test('a million addresses and tokens in bounded memory', async (t) => {
+  const { count, tick } = counter();
+  const name = (i: number): readonly [string, string] => [
+    `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`,
+    i.toString(16).padStart(12, '0'),
+  ];
+  for (let i = 0; i < 1000; i++) count(...name(i));
+  const before = process.memoryUsage().heapUsed;
+  const began = performance.now();
+  for (let i = 0; i < 1_000_000; i++) {
+    if (i % 5 === 0) tick(1);
+    count(...name(i));
+  }
+  const after = process.memoryUsage().heapUsed;
+  t.comment(`${((performance.now() - began) / 1000).toFixed(2)} µs each, ${((after - before) / 1e6).toFixed(1)} MB`);
+  t.ok(after - before < 50e6, 'with what was not collected yet; unbounded it would be ten times as much');
+});
+
+void t.test('beyond the bound all others share one count, and it ends', async (t) => {
+  const { count, tick } = counter();
+  const known = '192.0.2.1';
+  fail(count, 5, known);
+  for (let i = 0; i < 9_999; i++) count(`10.0.${i >> 8}.${i & 255}`, undefined);
+  for (let i = 0; i < 10; i++) t.equal(count(`10.1.0.${i}`, undefined), undefined);
+  t.equal(count('10.1.0.99', undefined), 60, 'the eleventh that is not known');
+  t.strictSame(fail(count, 5, known), TEN.slice(5), 'who is known has a count of their own');
+  t.equal(count(known, undefined), 60);
+  tick(60_000);
+  t.equal(count('10.1.0.99', undefined), undefined, 'there is room again');
+  t.strictSame(fail(count, 10, '10.1.0.99').at(-1), 60);
+});
