@@ -120,6 +120,7 @@ export function runAuditSummary(world: World, options: AuditSummaryOptions): Pro
         // Nothing was written to it since.
         if ((await handle.stat()).mtime.toISOString() < since) continue;
         for await (const line of linesForward(handle)) {
+          if (line.length === 0) continue;
           const record = readRecord(line);
           if (record === undefined) broken++;
           else if (record.time >= since) summer.add(record);

@@ -137,6 +137,10 @@ void t.test('docs/audit.md names exactly the fields that there are', async (t) =
     );
     t.equal(example.event, record.event);
   }
+  for (const code of Object.keys(ERRORS) as ErrorCode[]) {
+    const { rule } = parse({ ...DECISION, code });
+    t.ok(page.includes(`\`${String(rule)}\``), `${String(rule)} is explained`);
+  }
 });
 
 void t.test('an audit in a file, for its owner alone', async (t) => {
