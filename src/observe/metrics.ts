@@ -1,0 +1,279 @@
+/**
+ * What the shim counts. The cells are our own, since one call a finished request must cost next to nothing; the
+ * library that writes them as text is loaded when somebody asks for them.
+ */
+import { ERRORS } from '../errors.ts';
+import { createExposition, type Exposition, type Family, type Sample } from './exposition.ts';
+import { Histogram } from './histogram.ts';
+import type { EndReason, RequestRecord } from './log.ts';
+
+/** What is known only at the moment somebody asks. */
+export interface MetricSources {
+  /** Requests whose answer is not over, and the event streams among them. */
+  readonly open: () => { readonly requests: number; readonly streams: number };
+  /** undici's `pool.stats`: open connections, those of them without a request; requests under way and waiting. */
+  readonly pool: () => {
+    readonly connected: number;
+    readonly free: number;
+    readonly running: number;
+    readonly pending: number;
+  };
+  /** CPU time in microseconds since the start of the process, memory in bytes, as Node tells them. */
+  readonly usage: () => { readonly cpu: NodeJS.CpuUsage; readonly memory: NodeJS.MemoryUsage };
+  /** The audit log, where there is one: lines lost so far, and whether the last one was written. */
+  readonly audit?: () => { readonly dropped: number; readonly healthy: boolean };
+  /** The shared store of the limits, where there is one: failed calls so far, and whether the last one succeeded. */
+  readonly limitStore?: () => { readonly failures: number; readonly up: boolean };
+}
+
+/** @property startedMs when the process started and read its configuration, milliseconds since the epoch */
+export interface MetricOptions {
+  readonly version: string;
+  /** Version of Node, without the `v`. */
+  readonly node: string;
+  readonly startedMs: number;
+  readonly sources: MetricSources;
+}
+
+/** What is counted of a request: the log's record of it. */
+export type FinishedRequest = Pick<
+  RequestRecord,
+  'caller' | 'route' | 'status' | 'code' | 'dropped' | 'ttfb' | 'ms' | 'in' | 'out' | 'end'
+>;
+
+export interface Metrics {
+  /**
+   * @param request over, however it ended
+   * @param forwarded whether the gateway was asked: durations and ends of others say nothing
+   */
+  finished(request: FinishedRequest, forwarded: boolean): void;
+  /**
+   * @param ok whether the new configuration runs; otherwise the old one goes on
+   * @param atMs milliseconds since the epoch
+   */
+  reloaded(ok: boolean, atMs: number): void;
+  /** @returns the values of the moment, for the answer to a scrape */
+  render(): Promise<Exposition>;
+}
+
+/** The label value for all that is beyond the bounds below. */
+const OTHER = 'other';
+/** Callers and routes come from the configuration; reloads and issuers can bring ever new ones. */
+const MOST_CALLERS = 1_000;
+const MOST_ROUTES = 200;
+const OTHER_STATUS = -1;
+
+const GATEWAY_CODES = ['gateway_unreachable', 'gateway_bad_response', 'gateway_refused', 'gateway_timeout'];
+/** The gateway's fault after its answer had begun, so that there is no code. */
+const GATEWAY_ENDS = ['gateway_gone', 'gateway_idle'] satisfies EndReason[];
+const LIMIT_CODES = ['rate_limited', 'quota_exceeded', 'too_many_streams', 'too_many_sockets'];
+/** Rate limited before it was known who calls: the limit of failed logins. */
+const FAILED_LOGINS = 'failed_logins';
+/** An object, so that a reason without a cell does not compile. */
+const ENDS: Readonly<Record<EndReason, 0>> = {
+  done: 0,
+  refused: 0,
+  caller_gone: 0,
+  caller_idle: 0,
+  gateway_gone: 0,
+  gateway_idle: 0,
+  body_too_large: 0,
+  shutdown: 0,
+  error: 0,
+};
+
+/** Counts by one label from a closed set. All are there from the start, so that the first event is an increase. */
+class Tally {
+  readonly #counts: Map<string, number>;
+
+  constructor(keys: readonly string[]) {
+    this.#counts = new Map(keys.map((key) => [key, 0]));
+  }
+
+  add(key: string): void {
+    const known = this.#counts.has(key) ? key : OTHER;
+    this.#counts.set(known, (this.#counts.get(known) ?? 0) + 1);
+  }
+
+  has(key: string): boolean {
+    return this.#counts.has(key);
+  }
+
+  read(label: string): Sample[] {
+    return [...this.#counts].map(([key, value]) => ({ labels: { [label]: key }, value }));
+  }
+}
+
+interface RouteCells {
+  readonly firstByte: Histogram;
+  readonly duration: Histogram;
+  /** By caller, then by status. */
+  readonly requests: Map<string, Map<number, number>>;
+}
+
+/**
+ * @param options what is known of the process, and what is asked at each scrape
+ * @returns the metrics; every one of docs/metrics.md is exposed from the start
+ */
+export function createMetrics({ version, node, startedMs, sources }: MetricOptions): Metrics {
+  const routes = new Map<string, RouteCells>();
+  const callers = new Set(['']);
+  const refusals = new Tally(Object.keys(ERRORS));
+  const gatewayErrors = new Tally([...GATEWAY_CODES, ...GATEWAY_ENDS]);
+  const limited = new Tally([...LIMIT_CODES, FAILED_LOGINS]);
+  const ended = new Tally(Object.keys(ENDS));
+  const reloads = new Tally(['ok', 'failed']);
+  const total = { in: 0, out: 0, dropped: 0 };
+  const reload = { ok: true, successMs: startedMs };
+
+  const families: Family[] = [
+    counter('requests_total', 'Finished requests.', () => requestSamples(routes)),
+    counter('refusals_total', "Answers of the shim's own, by error code.", () => refusals.read('code')),
+    histogram('request_duration_seconds', 'Forwarded requests: from head to the end.', 'duration'),
+    histogram('time_to_first_byte_seconds', 'Forwarded requests: until the answer began.', 'firstByte'),
+    gauge('open_requests', 'Requests whose answer is not over.', () => one(sources.open().requests)),
+    gauge('open_streams', 'Event streams that are open.', () => one(sources.open().streams)),
+    counter('ended_total', 'Forwarded requests by why they ended.', () => ended.read('reason')),
+    counter('request_body_bytes_total', 'Bytes of request bodies.', () => one(total.in)),
+    counter('response_body_bytes_total', "Bytes of the gateway's response bodies.", () => one(total.out)),
+    counter('headers_dropped_total', 'Headers that a caller sent and may not.', () => one(total.dropped)),
+    counter('gateway_errors_total', 'Faults of the gateway or the way to it.', () => gatewayErrors.read('code')),
+    gauge('gateway_connections', 'Open connections to the gateway.', () => {
+      const { connected, free } = sources.pool();
+      return by('state', { busy: connected - free, free });
+    }),
+    gauge('gateway_requests', 'Requests at the gateway, and waiting for a connection.', () => {
+      const { running, pending } = sources.pool();
+      return by('state', { running, waiting: pending });
+    }),
+    counter('limited_total', 'Requests refused by a limit.', () => limited.read('code')),
+    counter('limit_store_failures_total', 'Failed calls of the store of the limits.', () =>
+      one(sources.limitStore?.().failures),
+    ),
+    gauge('limit_store_up', 'Whether the store of the limits answers.', () => one(sources.limitStore?.().up)),
+    counter('audit_dropped_total', 'Audit lines that were lost.', () => one(sources.audit?.().dropped)),
+    gauge('audit_healthy', 'Whether audit lines can be written.', () => one(sources.audit?.().healthy)),
+    counter('config_reloads_total', 'Reloads of the configuration.', () => reloads.read('result')),
+    gauge('config_last_reload_successful', 'Whether the last reload took effect.', () => one(reload.ok)),
+    gauge('config_last_reload_success_timestamp_seconds', 'When the running configuration was read.', () =>
+      one(reload.successMs / 1000),
+    ),
+    gauge('build_info', 'What runs.', () => [{ labels: { version, node }, value: 1 }]),
+    ...processFamilies(sources.usage, startedMs),
+  ];
+  const render = createExposition(families);
+
+  return {
+    finished(request, forwarded) {
+      const { code, end, status } = request;
+      const route = cellsOf(request.route ?? '');
+      const statuses = byCaller(route, request.caller ?? '');
+      const key = status === 0 || (status >= 100 && status <= 599) ? status : OTHER_STATUS;
+      statuses.set(key, (statuses.get(key) ?? 0) + 1);
+      total.in += request.in;
+      total.out += request.out;
+      if (request.dropped) total.dropped += request.dropped.length;
+      if (code !== undefined) {
+        refusals.add(code);
+        if (gatewayErrors.has(code)) gatewayErrors.add(code);
+        if (limited.has(code)) {
+          limited.add(code === 'rate_limited' && request.caller === undefined ? FAILED_LOGINS : code);
+        }
+      }
+      if (!forwarded) return;
+      route.duration.observe(request.ms);
+      if (status !== 0) route.firstByte.observe(request.ttfb);
+      ended.add(end);
+      if (code === undefined && gatewayErrors.has(end)) gatewayErrors.add(end);
+    },
+    reloaded(ok, atMs) {
+      reloads.add(ok ? 'ok' : 'failed');
+      reload.ok = ok;
+      if (ok) reload.successMs = atMs;
+    },
+    render,
+  };
+
+  function cellsOf(route: string): RouteCells {
+    const known = routes.get(route);
+    if (known) return known;
+    if (routes.size >= MOST_ROUTES && route !== '' && route !== OTHER) return cellsOf(OTHER);
+    const cells = { firstByte: new Histogram(), duration: new Histogram(), requests: new Map() };
+    routes.set(route, cells);
+    return cells;
+  }
+
+  function byCaller({ requests }: RouteCells, caller: string): Map<number, number> {
+    const label = callers.has(caller) || callers.size <= MOST_CALLERS ? caller : OTHER;
+    const known = requests.get(label);
+    if (known) return known;
+    callers.add(label);
+    const statuses = new Map<number, number>();
+    requests.set(label, statuses);
+    return statuses;
+  }
+
+  function histogram(name: string, help: string, cell: 'firstByte' | 'duration'): Family {
+    const read = () => [...routes].flatMap(([route, cells]) => cells[cell].read({ route }));
+    return { name: `auth_shim_${name}`, help, type: 'histogram', read };
+  }
+}
+
+function requestSamples(routes: ReadonlyMap<string, RouteCells>): Sample[] {
+  const samples: Sample[] = [];
+  for (const [route, { requests }] of routes) {
+    for (const [caller, statuses] of requests) {
+      for (const [status, value] of statuses) {
+        const code = status === OTHER_STATUS ? OTHER : String(status);
+        samples.push({ labels: { caller, route, code }, value });
+      }
+    }
+  }
+  return samples;
+}
+
+/** The names that dashboards for Node programs expect. Event loop and collector monitors would cost at rest. */
+function processFamilies(usage: MetricSources['usage'], startedMs: number): Family[] {
+  const seconds = ({ user, system }: NodeJS.CpuUsage): number => (user + system) / 1e6;
+  const memory = (name: string, help: string, key: keyof NodeJS.MemoryUsage): Family => ({
+    name,
+    help,
+    type: 'gauge',
+    read: () => one(usage().memory[key]),
+  });
+  return [
+    {
+      name: 'process_cpu_seconds_total',
+      help: 'User and system CPU time.',
+      type: 'counter',
+      read: () => one(seconds(usage().cpu)),
+    },
+    {
+      name: 'process_start_time_seconds',
+      help: 'When the process started.',
+      type: 'gauge',
+      read: () => one(startedMs / 1000),
+    },
+    memory('process_resident_memory_bytes', 'Resident memory.', 'rss'),
+    memory('nodejs_heap_size_used_bytes', 'Heap in use.', 'heapUsed'),
+    memory('nodejs_heap_size_total_bytes', 'Size of the heap.', 'heapTotal'),
+    memory('nodejs_external_memory_bytes', 'Buffers and other memory outside of the heap.', 'external'),
+  ];
+}
+
+function counter(name: string, help: string, read: Family['read']): Family {
+  return { name: `auth_shim_${name}`, help, type: 'counter', read };
+}
+
+function gauge(name: string, help: string, read: Family['read']): Family {
+  return { name: `auth_shim_${name}`, help, type: 'gauge', read };
+}
+
+/** No sample for what is not configured. */
+function one(value: number | boolean | undefined): Sample[] {
+  return value === undefined ? [] : [{ labels: {}, value: Number(value) }];
+}
+
+function by(label: string, values: Readonly<Record<string, number>>): Sample[] {
+  return Object.entries(values).map(([key, value]) => ({ labels: { [label]: key }, value }));
+}
