@@ -19,7 +19,8 @@ COPY --from=build /src/dist /app/dist
 ENV NODE_ENV=production AUTH_SHIM_CONFIG=/etc/auth-shim/shim.config.yaml
 USER 65532:65532
 EXPOSE 18780
-# Nothing is written: run it with a read-only root.
+# Nothing is written: run it with a read-only root. The health check asks the admin listener or, where the configuration
+# has none, the public one.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=5s CMD ["/usr/local/bin/node", "/app/dist/main.js", "wait", "--live", "--timeout", "5s"]
 ENTRYPOINT ["/usr/local/bin/node", "/app/dist/main.js"]
 CMD ["serve"]

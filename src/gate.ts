@@ -1,16 +1,19 @@
 /** The gate: the one place where a request is let through or refused. The order below is the contract. */
-import type { TokenTable } from './callers/table.ts';
+import type { Authenticated, TokenTable } from './callers/table.ts';
+import { contains } from './config/address.ts';
 import type { Config } from './config/config.ts';
-import { refuse, refuseLargeBody, type Refusal } from './errors.ts';
+import { refuse, refuseLargeBody, type ErrorCode, type Refusal } from './errors.ts';
 import type { Presenter } from './gateway/present.ts';
 import { clientPeer } from './headers/forwarded.ts';
 import { readHead, type Head } from './headers/head.ts';
 import { buildRequestHeaders } from './headers/request.ts';
 import { readTarget } from './headers/target.ts';
-import { keepsRoute, type Authorize } from './policy/authorize.ts';
-import type { CallerHeader, RequestFacts, Route, Scope, Token } from './types.ts';
+import { continueTrace, type Trace, type TraceIds } from './headers/trace.ts';
+import type { Admitted, Limiter } from './limits/limiter.ts';
+import { keepsRoute, reportsOnly, type Authorize } from './policy/authorize.ts';
+import type { Caller, CallerHeader, CallerLimits, RequestFacts, Route, Scope, Token } from './types.ts';
 
-/** What became known of a request on its way through the gate, for the log and for CORS. */
+/** What became known of a request on its way through the gate: for log, audit, traces and CORS. */
 export interface About {
   caller?: string;
   token?: Token;
@@ -19,6 +22,14 @@ export interface About {
   /** The listed web origin that the answer is for. */
   origin?: string;
   dropped?: readonly CallerHeader[];
+  /** What the caller was granted. */
+  scopes?: readonly Scope[];
+  /** The agent and the session key that the gateway is told. */
+  agent?: string | undefined;
+  sessionKey?: string | undefined;
+  /** What would have been refused, were the caller's policy not only reported. */
+  wouldRefuse?: ErrorCode;
+  trace?: Trace;
 }
 
 /** The request may pass, as this. */
@@ -36,6 +47,10 @@ export interface Forward {
   readonly scopes: readonly Scope[];
   /** The whole body must be read and pass the check of these tools before anything is sent. */
   readonly tools: readonly string[] | undefined;
+  /** What the caller is told of its limits: response headers, names and values alternating. */
+  readonly answerHeaders: readonly string[];
+  /** Gives the caller's room back; to be called when the request is over, however it ends. */
+  readonly release: () => void;
 }
 
 export type Decision =
@@ -45,7 +60,8 @@ export type Decision =
   | { readonly kind: 'preflight'; readonly about: About };
 
 export interface Gate {
-  decide(facts: RequestFacts): Decision;
+  /** At once, but where a store has to be asked for the caller's limits. */
+  decide(facts: RequestFacts): Decision | Promise<Decision>;
   /**
    * Whether a request that was let through still would be: its token may have been revoked or have expired since, its
    * caller may be gone or have lost the scope.
@@ -61,7 +77,11 @@ export interface GateParts {
   readonly config: Config;
   readonly tokens: TokenTable;
   readonly authorize: Authorize;
+  readonly limiter: Pick<Limiter, 'admit' | 'failedLogin'>;
+  /** Whether nothing may pass, since the audit is required and cannot be written. */
+  readonly unaudited: () => boolean;
   readonly presenter: Presenter;
+  readonly traceIds: TraceIds;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -71,7 +91,7 @@ export interface GateParts {
  * @returns the gate; it takes facts, never a socket, and throws only for a fault of its own
  */
 export function createGate(parts: GateParts): Gate {
-  const { config, tokens, authorize, presenter, now } = parts;
+  const { config, tokens, authorize, limiter, unaudited, presenter, traceIds, now } = parts;
   const { listen, limits, stream } = config;
 
   return {
@@ -81,6 +101,7 @@ export function createGate(parts: GateParts): Gate {
       // 0 well-formed?
       const head = readHead(facts);
       if ('kind' in head) return { ...head, about };
+      about.trace = continueTrace(head.traceparent, traceIds);
       // CONNECT has no origin-form; it is refused below, after authentication, like any method without a route.
       const target = facts.method === 'CONNECT' ? { path: '', query: '' } : readTarget(facts.target);
       if ('wrong' in target) return { ...malformed(target.wrong), about };
@@ -96,39 +117,54 @@ export function createGate(parts: GateParts): Gate {
       if (listen.health && isHealth(facts)) return anonymous(about, facts);
 
       // 1 authenticate
-      const credential = tokens.authenticate(head.authorization, now());
+      const credential = authenticate(head.authorization, peer);
       if (credential.kind === 'refuse') return { ...credential, about };
       const { caller, token } = credential;
       about.caller = caller.name;
       about.token = token;
+      about.scopes = caller.scopes;
 
       // 2 authorize
-      const request = { method: facts.method, path: target.path, openclaw: head.openclaw };
+      const request = { method: facts.method, path: target.path, openclaw: head.openclaw, now: now() };
       const permission = authorize(caller, request, (route) => (about.route = route));
       if (permission.kind === 'refuse') return { ...permission, about };
-      about.dropped = permission.dropped;
-      const bodyLimit = Math.min(limits.body, permission.route.bodyLimit ?? limits.body);
+      const { route, dropped, wouldRefuse } = permission;
+      about.dropped = dropped;
+      about.agent = headerIn(permission.headers, 'x-openclaw-agent-id');
+      about.sessionKey = headerIn(permission.headers, 'x-openclaw-session-key');
+      if (wouldRefuse) about.wouldRefuse = wouldRefuse;
+      const bodyLimit = Math.min(limits.body, route.bodyLimit ?? limits.body, caller.limits?.body ?? limits.body);
       if (head.contentLength !== undefined && head.contentLength > bodyLimit) {
         return { ...refuseLargeBody(bodyLimit), about };
       }
 
-      // 4 present (3, admit, has no rules yet)
-      const ours = presenter.present({ caller, route: permission.route, peer, host: head.hostField });
-      return {
-        kind: 'forward',
-        about,
-        route: permission.route,
-        headers: outgoing(facts, head, [...permission.headers, ...ours]),
-        hasBody: head.hasBody,
-        contentLength: head.contentLength,
-        bodyLimit,
-        expectContinue: head.expectContinue && head.hasBody,
-        scopes: caller.scopes,
-        tools: permission.tools,
+      // 3 admit
+      if (unaudited()) return { ...refuse('audit_unavailable'), about };
+      const admission = limiter.admit(caller.name, caller.limits ?? NO_LIMITS);
+
+      // 4 present
+      const present = (admitted: Admitted | Refusal): Decision => {
+        if (admitted.kind === 'refuse') return { ...admitted, about };
+        const ours = presenter.present({ caller, route, peer, host: head.hostField });
+        return {
+          kind: 'forward',
+          about,
+          route,
+          headers: outgoing(facts, head, about.trace as Trace, [...permission.headers, ...ours]),
+          hasBody: head.hasBody,
+          contentLength: head.contentLength,
+          bodyLimit,
+          expectContinue: head.expectContinue && head.hasBody,
+          scopes: caller.scopes,
+          tools: permission.tools,
+          answerHeaders: admitted.headers,
+          release: admitted.release,
+        };
       };
+      return admission instanceof Promise ? admission.then(present) : present(admission);
     },
 
-    recheck({ caller: name, token, route }) {
+    recheck({ caller: name, token, route, peer, wouldRefuse }) {
       if (name === undefined || token === undefined || route === undefined) return undefined;
       const credential = tokens.find(token.hash, now());
       if (credential.kind === 'refuse') {
@@ -136,14 +172,54 @@ export function createGate(parts: GateParts): Gate {
       }
       const { caller } = credential;
       if (caller.name !== name) return refuse('invalid_token', { reason: 'the token has another caller now' });
-      if (keepsRoute(caller, route)) return undefined;
+      if (!mayComeFrom(caller, peer)) return refuse('invalid_token', { reason: elsewhere(caller, peer) });
+      if (keepsRoute(caller, route) || (wouldRefuse && reportsOnly(caller, route, now()))) return undefined;
       return refuse('insufficient_scope', { scope: route.scope, reason: `${name} has lost ${route.scope}` });
     },
   };
 
-  function outgoing(facts: RequestFacts, head: Head, ours: readonly string[]): string[] {
-    return buildRequestHeaders(facts.rawHeaders, head.nominated, presenter.secretNames, ours);
+  /** Too many failures change the answer to a failing credential alone: a valid one passes from anywhere, at any time. */
+  function authenticate(authorization: string | undefined, peer: string | undefined): Authenticated | Refusal {
+    const credential = tokens.authenticate(authorization, now());
+    if (credential.kind === 'caller' && mayComeFrom(credential.caller, peer)) return credential;
+    const refusal =
+      credential.kind === 'refuse'
+        ? credential
+        : {
+            ...refuse('invalid_token', { reason: elsewhere(credential.caller, peer) }),
+            tokenId: credential.token.id,
+          };
+    if (refusal.code === 'missing_token') return refusal;
+    const retryAfter = limiter.failedLogin(peer, refusal.tokenId);
+    if (retryAfter === undefined) return refusal;
+    const { reason } = refusal;
+    return refuse('rate_limited', { message: 'Too many failed logins.', retryAfter, ...(reason && { reason }) });
   }
+
+  function outgoing(facts: RequestFacts, head: Head, trace: Trace, ours: readonly string[]): string[] {
+    return buildRequestHeaders(
+      facts.rawHeaders,
+      head.nominated,
+      presenter.secretNames,
+      [...ours, 'traceparent', trace.traceparent],
+      trace.parentSpanId !== undefined,
+    );
+  }
+}
+
+const NO_LIMITS: CallerLimits = {};
+
+function mayComeFrom({ from }: Caller, peer: string | undefined): boolean {
+  return from === undefined || (peer !== undefined && contains(from, peer));
+}
+
+function elsewhere({ name }: Caller, peer: string | undefined): string {
+  return `${name} may not call from ${peer ?? 'a unix socket'}`;
+}
+
+function headerIn(headers: readonly string[], name: string): string | undefined {
+  const at = headers.indexOf(name);
+  return at < 0 ? undefined : headers[at + 1];
 }
 
 function malformed(reason: string): Refusal {
@@ -168,12 +244,14 @@ function anonymous(about: About, { method, target }: RequestFacts): Forward {
     kind: 'forward',
     about: { ...about, route },
     route,
-    headers: ['x-openclaw-scopes', ''],
+    headers: ['x-openclaw-scopes', '', ...(about.trace ? ['traceparent', about.trace.traceparent] : [])],
     hasBody: false,
     contentLength: 0,
     bodyLimit: 0,
     expectContinue: false,
     scopes: [],
     tools: undefined,
+    answerHeaders: [],
+    release: () => undefined,
   };
 }

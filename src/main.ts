@@ -25,6 +25,8 @@ const world: World = {
   isTerminal: process.stderr.isTTY === true,
   randomBytes,
   version,
+  node: process.versions.node,
+  usage: () => ({ cpu: process.cpuUsage(), memory: process.memoryUsage() }),
   nextSignal: () =>
     new Promise((resolve) => {
       const on = (signal: NodeJS.Signals): void => {

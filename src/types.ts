@@ -68,6 +68,8 @@ export interface Caller {
   readonly sessionPrefix?: string;
   /** The tools that `POST /tools/invoke` is open for. */
   readonly tools?: readonly string[];
+  /** Until then a missing scope is reported, not refused; milliseconds since the epoch. */
+  readonly reportOnlyUntil?: number;
   /** The addresses from which this caller's credentials may be used; a peer without an address is none of them. */
   readonly from?: BlockList;
   /** The caller's own limits, and the default's where it has none of its own. */

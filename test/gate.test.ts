@@ -7,7 +7,7 @@ import { createGate, type Decision, type Forward } from '../src/gate.ts';
 import { createPresenter } from '../src/gateway/present.ts';
 import { createAuthorize } from '../src/policy/authorize.ts';
 import type { Caller, RawToken, RequestFacts, Scope, Token } from '../src/types.ts';
-import { testConfig, type ConfigParts } from './helpers/config.ts';
+import { OPEN, testConfig, type ConfigParts } from './helpers/config.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
 const READER = 'reader-token-0123456789-abcdef' as RawToken;
@@ -32,9 +32,17 @@ function decide(facts: Partial<RequestFacts>, parts: ConfigParts = {}): Decision
     tokens: createTokenTable(config.callers),
     authorize: createAuthorize(config, () => 'RANDOM'),
     presenter: createPresenter(config.gateway.auth),
+    ...OPEN,
     now: () => NOW,
   });
-  return gate.decide({ method: 'POST', target: '/', httpVersion: '1.1', rawHeaders: [], peer: '127.0.0.1', ...facts });
+  return gate.decide({
+    method: 'POST',
+    target: '/',
+    httpVersion: '1.1',
+    rawHeaders: [],
+    peer: '127.0.0.1',
+    ...facts,
+  }) as Decision;
 }
 
 function passes(facts: Partial<RequestFacts>, parts?: ConfigParts): Forward {
@@ -141,7 +149,8 @@ void t.test('what becomes known on the way', async (t) => {
     route: { template: CHAT },
   });
   const { about } = decide({ target: CHAT, rawHeaders: ['Host', 'localhost', 'Origin', 'https://evil.example'] });
-  t.strictSame(about, { peer: '127.0.0.1' }, 'an origin that is not listed gets no CORS headers');
+  t.match(about, { trace: { traceId: 'a'.repeat(32) } });
+  t.strictSame(Object.keys(about), ['peer', 'trace'], 'an origin that is not listed gets no CORS headers');
 });
 
 void t.test('origins', async (t) => {
@@ -296,6 +305,7 @@ void t.test('a fault of a part is not a "no"', async (t) => {
     },
     authorize: createAuthorize(config, () => 'RANDOM'),
     presenter: createPresenter(config.gateway.auth),
+    ...OPEN,
     now: () => NOW,
   });
   const facts = { method: 'POST', target: CHAT, httpVersion: '1.1', rawHeaders: GOOD, peer: undefined };
@@ -313,6 +323,7 @@ void t.test('what was let through is looked at again', async (t) => {
       tokens: createTokenTable(changed),
       authorize: createAuthorize(config, () => 'RANDOM'),
       presenter: createPresenter(config.gateway.auth),
+      ...OPEN,
       now: () => NOW,
     }).recheck(about);
   };

@@ -1,6 +1,7 @@
 /** Who calls: the table of bearer tokens, by hash. */
 import { timingSafeEqual } from 'node:crypto';
 import { refuse, type Refusal } from '../errors.ts';
+import { tokenId } from '../config/callers.ts';
 import { readBearer } from '../headers/bearer.ts';
 import type { Caller, Token } from '../types.ts';
 import { hasValidChecksum, hashToken, isMintedShape } from './token.ts';
@@ -19,7 +20,13 @@ export interface Authenticated {
  * @param now milliseconds since the epoch
  * @returns the caller, or a refusal with one of the 401 codes
  */
-export type Authenticate = (authorization: string | undefined, now: number) => Authenticated | Refusal;
+export type Authenticate = (authorization: string | undefined, now: number) => Authenticated | Unauthenticated;
+
+/** Why nobody is named. */
+export type Unauthenticated = Refusal & {
+  /** Id of the token that was shown, known or not; for the count of failed logins. */
+  readonly tokenId?: string;
+};
 
 /** The callers, by what they show. */
 export interface TokenTable {
@@ -65,7 +72,8 @@ export function createTokenTable(callers: readonly Caller[]): TokenTable {
       const confirmed = timingSafeEqual(Buffer.from(hash, 'hex'), entry?.digest ?? nobody);
       if (!entry || !confirmed) {
         const typo = isMintedShape(bearer.token) && !hasValidChecksum(bearer.token);
-        return refuse('invalid_token', { reason: typo ? 'checksum mismatch: mistyped or cut' : 'unknown token' });
+        const reason = typo ? 'checksum mismatch: mistyped or cut' : 'unknown token';
+        return { ...refuse('invalid_token', { reason }), tokenId: tokenId(hash) };
       }
       return whileValid(entry, now);
     },
@@ -76,9 +84,11 @@ export function createTokenTable(callers: readonly Caller[]): TokenTable {
   };
 }
 
-function whileValid({ caller, token }: Entry, now: number): Authenticated | Refusal {
+function whileValid({ caller, token }: Entry, now: number): Authenticated | Unauthenticated {
   const about = { reason: `token ${token.id} of ${caller.name}` };
-  if (token.notBefore !== undefined && now < token.notBefore) return refuse('not_yet_valid_token', about);
-  if (token.expires !== undefined && now >= token.expires) return refuse('expired_token', about);
+  if (token.notBefore !== undefined && now < token.notBefore)
+    return { ...refuse('not_yet_valid_token', about), tokenId: token.id };
+  if (token.expires !== undefined && now >= token.expires)
+    return { ...refuse('expired_token', about), tokenId: token.id };
   return { kind: 'caller', caller, token };
 }

@@ -1,14 +1,17 @@
 /** `auth-shim explain`: what would become of a request, and why. */
+import { createTokenTable, type Authenticated } from '../callers/table.ts';
 import type { Config } from '../config/config.ts';
-import { errorBody, ERRORS } from '../errors.ts';
-import { createGate, type Decision } from '../gate.ts';
+import { errorBody, ERRORS, refuse, type Refusal } from '../errors.ts';
+import { createGate, type Decision, type Forward } from '../gate.ts';
 import { enforcementOf } from '../gateway/enforcement.ts';
+import { UNLIMITED } from '../limits/limiter.ts';
 import { createPresenter } from '../gateway/present.ts';
 import { foldName } from '../headers/families.ts';
 import { createAuthorize } from '../policy/authorize.ts';
 import type { Caller } from '../types.ts';
 import { loadOrTell } from './config-world.ts';
 import { EXIT } from './exit.ts';
+import { isStandardHeader } from './standard-headers.ts';
 import type { World } from './world.ts';
 
 export interface ExplainOptions {
@@ -26,7 +29,7 @@ export interface ExplainOptions {
  * Asks the same gate that serves, as one caller, and prints the decision, the rule that made it, which layer
  * enforces it and the headers that the gateway would get. Secrets are masked.
  *
- * @returns 0 where the request would pass, 1 where it would be refused, 2 for a caller or header that does not
+ * @returns 0 where the request would pass, 1 where it would be refused, also for want of a live token, 2 for a caller or header that does not
  *   exist, 78 for a configuration that cannot run
  */
 export async function runExplain(world: World, options: ExplainOptions): Promise<number> {
@@ -45,7 +48,7 @@ export async function runExplain(world: World, options: ExplainOptions): Promise
     return EXIT.usage;
   }
   const decision = decideAs(world, config, caller, options, (extra as string[][]).flat());
-  const report = describe(config, caller, decision);
+  const report = describe(config, caller, decision, options);
   world.stdout(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : text(options, report));
   return report.decision === 'forward' ? EXIT.ok : EXIT.no;
 }
@@ -57,22 +60,38 @@ function decideAs(
   options: ExplainOptions,
   extra: readonly string[],
 ): Decision {
-  const credential = { kind: 'caller', caller, token: caller.tokens[0] ?? { hash: '', id: 'none' } } as const;
+  const credential = credentialOf(caller, world.now());
   const gate = createGate({
     config,
     presenter: createPresenter(config.gateway.auth),
     tokens: { authenticate: () => credential, find: () => credential },
     authorize: createAuthorize(config, () => '<random id>'),
+    limiter: UNLIMITED,
+    unaudited: () => false,
+    traceIds: { traceId: () => '<trace id>', spanId: () => '<span id>' },
     now: world.now,
   });
   const [host = 'localhost'] = config.listen.hosts;
+  const named = extra.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'host');
+  // Without limits it is decided at once.
   return gate.decide({
     method: options.method.toUpperCase(),
     target: options.path,
     httpVersion: '1.1',
-    rawHeaders: ['Host', host, ...extra],
+    rawHeaders: named ? extra : ['Host', host, ...extra],
     peer: '127.0.0.1',
-  });
+  }) as Decision;
+}
+
+/** A live token of the caller, or what a request gets where there is none. */
+function credentialOf(caller: Caller, now: number): Authenticated | Refusal {
+  const table = createTokenTable([caller]);
+  const found = caller.tokens.map(({ hash }) => table.find(hash, now));
+  const live = found.find(({ kind }) => kind === 'caller');
+  if (live) return live;
+  const last = found.findLast((one) => one.kind === 'refuse');
+  const why = last ? ERRORS[last.code].message : 'The caller has no token.';
+  return refuse(last?.code ?? 'invalid_token', { message: `Nobody can call as "${caller.name}" now. ${why}` });
 }
 
 interface Report {
@@ -87,14 +106,18 @@ interface Report {
   readonly bodyLimit?: number;
 }
 
-function describe(config: Config, caller: Caller, decision: Decision): Report {
+function describe(config: Config, caller: Caller, decision: Decision, options: ExplainOptions): Report {
   const { route, dropped } = decision.about;
   const { mode } = config.gateway.auth;
+  if (decision.kind === 'forward' && decision.about.caller === undefined)
+    return describeOpen(config, decision, options);
   const rule = route
     ? `route ${route.method} ${route.template} needs ${route.scope}; ${caller.name} has: ${caller.scopes.join(', ') || 'none'}`
     : decision.kind === 'refuse' && decision.allow?.length
       ? `this path is exposed for ${decision.allow.join(', ')} alone`
-      : 'no exposed route was reached';
+      : decision.kind === 'refuse' && ERRORS[decision.code].status === 401
+        ? 'a live token comes before every route'
+        : 'no exposed route was reached';
   const layers = route
     ? [
         'shim: on every release',
@@ -121,6 +144,17 @@ function describe(config: Config, caller: Caller, decision: Decision): Report {
   };
 }
 
+/** The health routes of `listen.health`, which know no caller. */
+function describeOpen(config: Config, { headers, bodyLimit }: Forward, { method, path }: ExplainOptions): Report {
+  return {
+    decision: 'forward',
+    rule: `listen.health opens ${method.toUpperCase()} ${path} without a token, for everybody`,
+    layers: ['nobody: the gateway asks nothing of its health routes, and no secret goes with the request'],
+    headers: mask(config, ['host', new URL(config.gateway.origin).host, ...headers]),
+    bodyLimit,
+  };
+}
+
 /** Tokens and configured identity headers are secret; a configured name that is no standard one is itself. */
 function mask(config: Config, flat: readonly string[]): [string, string][] {
   const { auth } = config.gateway;
@@ -135,15 +169,11 @@ function mask(config: Config, flat: readonly string[]): [string, string][] {
     else if (!configured.has(folded)) pairs.push([name, value]);
     else
       pairs.push([
-        isWellKnown(folded) ? name : '****',
+        isStandardHeader(folded) ? name : '****',
         auth.mode === 'trusted-proxy' && foldName(auth.userHeader) === folded ? value : '****',
       ]);
   }
   return pairs;
-}
-
-function isWellKnown(folded: string): boolean {
-  return /^(?:x-forwarded-|x-auth-request-|remote-)/.test(folded);
 }
 
 function text(options: ExplainOptions, report: Report): string {

@@ -1,13 +1,14 @@
 /** `auth-shim init`: writes a configuration to start from. */
 import { hash } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
-import { isAbsolute, relative, resolve } from 'node:path';
+import { statSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { isPlaceholder } from '../config/placeholder.ts';
-import { parseGatewayFile, type GatewayFile } from '../config/openclaw.ts';
+import { GatewayFileError, parseGatewayFile, variableName, type GatewayFile } from '../config/openclaw.ts';
 import { configTemplate, STANDARD_CHOICES, type TemplateChoices } from '../config/template.ts';
 import { disk, readFaultWords } from '../config/world.ts';
 import { readBearer } from '../headers/bearer.ts';
 import { EXIT } from './exit.ts';
+import { InitError, planFrom, type InitPlan } from './init-plan.ts';
 import type { World } from './world.ts';
 
 export interface InitOptions {
@@ -20,11 +21,14 @@ export interface InitOptions {
   readonly force?: boolean | undefined;
 }
 
-const GATEWAY_PORT = 18789;
 const TOKEN_VARIABLE = 'OPENCLAW_GATEWAY_TOKEN';
+const HIGHEST_PORT = 65_535;
 
-/** What stands in the way, in words for the user. */
-class InitError extends Error {}
+const STANDARD_PLAN: InitPlan = {
+  choices: STANDARD_CHOICES,
+  warnings: [],
+  variables: [`${TOKEN_VARIABLE}=…  the gateway's token`],
+};
 
 /**
  * @param world streams, environment, folders
@@ -35,10 +39,12 @@ export async function runInit(world: World, options: InitOptions): Promise<numbe
   const name = options.config;
   try {
     const file = options.from === undefined ? undefined : await readGatewayFile(world, options.from);
-    let choices = file && options.from !== undefined ? choicesFrom(world, options.from, file) : STANDARD_CHOICES;
-    if (options.keepToken) choices = keepToken(world, choices, file);
+    const plan = file && options.from !== undefined ? planFrom(world, options.from, file) : STANDARD_PLAN;
+    const choices = options.keepToken ? keepToken(world, plan.choices, file) : plan.choices;
     write(resolve(world.cwd, name), name, configTemplate(choices), options.force ?? false);
-    world.stderr(`${name} is written.\n${nextSteps(choices)}`);
+    world.stderr(`${name} is written.\n`);
+    for (const warning of plan.warnings) world.stderr(`warning: ${warning}\n`);
+    world.stderr(nextSteps(choices, plan.variables));
     return EXIT.ok;
   } catch (error) {
     if (!(error instanceof InitError)) throw error;
@@ -56,52 +62,10 @@ async function readGatewayFile(world: World, from: string): Promise<GatewayFile>
   }
   try {
     return await parseGatewayFile(text);
-  } catch {
-    // The parser quotes what it found: perhaps the secret.
-    throw new InitError(`${from} is not JSON5`);
+  } catch (error) {
+    if (!(error instanceof GatewayFileError)) throw error;
+    throw new InitError(`${from} ${error.message}`);
   }
-}
-
-function choicesFrom(world: World, from: string, file: GatewayFile): TemplateChoices {
-  const { port = GATEWAY_PORT } = file;
-  // Without a mode the gateway takes what it finds a secret for.
-  const found = file.token === undefined && file.password !== undefined ? 'password' : 'token';
-  const mode = typeof file.mode === 'string' ? file.mode : found;
-  if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_534) {
-    throw new InitError(`${from}: gateway.port is no port`);
-  }
-  const secret = `secret: { openclaw: ${JSON.stringify(homePath(resolve(world.cwd, from), world))} }`;
-  switch (mode) {
-    case 'token':
-    case 'password':
-      return { ...STANDARD_CHOICES, ...ports(port), auth: [`mode: ${mode}`, secret] };
-    case 'none':
-      return { ...STANDARD_CHOICES, ...ports(port), auth: ['mode: none'] };
-    case 'trusted-proxy':
-      return {
-        ...STANDARD_CHOICES,
-        ...ports(port),
-        auth: [
-          'mode: trusted-proxy',
-          "userHeader: { env: OPENCLAW_USER_HEADER } # the name in the gateway's trustedProxy.userHeader, or that name itself",
-          "# requiredHeaders: { x-example: '1' } # what its trustedProxy.requiredHeaders asks for beyond X-Forwarded-*",
-        ],
-      };
-    default:
-      throw new InitError(`${from}: gateway.auth.mode ${JSON.stringify(mode)} is not supported by this version`);
-  }
-}
-
-/** As it is written in a configuration: `~` for what is in the home folder, else absolute. */
-function homePath(path: string, world: World): string {
-  const inside = relative(world.home, path);
-  return inside === '' || inside.startsWith('..') || isAbsolute(inside) ? path : `~/${inside}`;
-}
-
-/** The shim's usual port, unless the gateway has it. */
-function ports(gatewayPort: number): Pick<TemplateChoices, 'gatewayPort' | 'listenPort'> {
-  const { listenPort } = STANDARD_CHOICES;
-  return { gatewayPort, listenPort: gatewayPort === listenPort ? listenPort + 2 : listenPort };
 }
 
 function keepToken(world: World, choices: TemplateChoices, file: GatewayFile | undefined): TemplateChoices {
@@ -110,7 +74,7 @@ function keepToken(world: World, choices: TemplateChoices, file: GatewayFile | u
       ? file.password
       : (file.token ?? file.password)
     : world.env[TOKEN_VARIABLE];
-  const named = typeof token === 'string' ? (/^\$\{(\w+)\}$/.exec(token)?.[1] ?? undefined) : undefined;
+  const named = variableName(token);
   const value = named === undefined ? token : world.env[named];
   if (typeof value !== 'string' || value === '') {
     throw new InitError(
@@ -125,12 +89,18 @@ function keepToken(world: World, choices: TemplateChoices, file: GatewayFile | u
     );
   }
   const { gatewayPort } = choices;
+  if (gatewayPort === HIGHEST_PORT) {
+    throw new InitError(
+      `the gateway's port ${HIGHEST_PORT} is the highest: it cannot move to the next one, so give it a lower one first`,
+    );
+  }
   return {
     ...choices,
     listenPort: gatewayPort,
     gatewayPort: gatewayPort + 1,
     keptHash: hash('sha256', value),
     notes: [
+      ...choices.notes,
       `The shim has the gateway's port, so that callers need not change. Move the gateway to ${gatewayPort + 1}:`,
       `  openclaw config set gateway.port ${gatewayPort + 1}`,
       'and start it again before the shim. (By hand: "gateway.port" in ~/.openclaw/openclaw.json.)',
@@ -143,21 +113,22 @@ function write(path: string, name: string, text: string, force: boolean): void {
     writeFileSync(path, text, { flag: force ? 'w' : 'wx' });
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
+      throw new InitError(`${name} is a folder: name the file to write in it`);
+    }
     if (code === 'EEXIST') throw new InitError(`${name} exists; --force writes over it`);
     throw new InitError(`${name} cannot be written (${String(code)})`);
   }
 }
 
-function nextSteps({ auth, keptHash, gatewayPort }: TemplateChoices): string {
-  const secret = auth.some((line) => line.includes(TOKEN_VARIABLE))
-    ? [`export ${TOKEN_VARIABLE}=…  the gateway's token`]
-    : [];
+function nextSteps({ keptHash, gatewayPort }: TemplateChoices, variables: readonly string[]): string {
+  const exports = variables.map((variable) => `export ${variable}`);
   const caller = keptHash === undefined ? ['auth-shim token new NAME --scope operator.write'] : [];
   const move =
     keptHash === undefined ? [] : [`openclaw config set gateway.port ${gatewayPort}  and start the gateway again`];
   return [
     'Next:',
-    ...[...secret, ...move, ...caller, 'auth-shim check', 'auth-shim serve'].map((step) => `  ${step}`),
+    ...[...exports, ...move, ...caller, 'auth-shim check', 'auth-shim serve'].map((step) => `  ${step}`),
     '',
   ].join('\n');
 }

@@ -1,6 +1,7 @@
 /** The grammar of the command line. Each command is loaded only when it is run. */
 import { Command, CommanderError } from 'commander';
 import { didYouMean } from '../config/suggest.ts';
+import type { AuditSummaryOptions, AuditTailOptions } from './audit.ts';
 import { EXIT } from './exit.ts';
 import type { World } from './world.ts';
 
@@ -98,6 +99,22 @@ export async function runCommandLine(world: World, args: readonly string[]): Pro
         (await import('./shutdown.ts')).runShutdown(world, options),
       ),
     );
+
+  const audit = program.command('audit').description('show the audit');
+  const AUDIT_FILE = ['--file <path>', 'an audit file, whatever the configuration says'] as const;
+  withConfig(audit.command('tail').description('the last records'))
+    .option('-n, --lines <count>', 'how many', '20')
+    .option('-f, --follow', 'go on, until a signal')
+    .option('--json', 'records as JSON')
+    .option('--caller <name>', 'of this caller')
+    .option('--refused', 'only refusals and errors')
+    .option(...AUDIT_FILE)
+    .action(exits(async (o: AuditTailOptions) => (await import('./audit.ts')).runAuditTail(world, o)));
+  withConfig(audit.command('summary').description('what it comes to, by caller'))
+    .option('--since <duration>', 'how far back', '24h')
+    .option('--json', 'the same as JSON')
+    .option(...AUDIT_FILE)
+    .action(exits(async (o: AuditSummaryOptions) => (await import('./audit.ts')).runAuditSummary(world, o)));
 
   program
     .command('version')

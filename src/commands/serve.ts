@@ -1,5 +1,6 @@
 /** `auth-shim serve`: runs the shim until a signal ends it. */
 import { ConfigError, type Config } from '../config/config.ts';
+import { AuditError } from '../observe/audit.ts';
 import { createLog } from '../observe/log.ts';
 import { startReloader, type Loading } from '../server/reload.ts';
 import { startShim } from '../server/shim.ts';
@@ -31,12 +32,15 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
   const { logger } = log;
   try {
     for (const { path, message } of warnings) logger.warn({ path }, message);
-    const shim = await startShim(config, logger);
+    const shim = await startShim(config, logger, { program: world });
     const { url, adminUrl: admin, probesUrl: probes } = shim;
     logger.info({ url, admin, probes, ...summary(config) }, 'listening');
     log.flush();
     const reloader = startReloader({ shim, logger, load, files });
-    world.onHangup(() => void reloader.reload('SIGHUP'));
+    world.onHangup(() => {
+      shim.reopen();
+      void reloader.reload('SIGHUP');
+    });
 
     const cause = await Promise.race([world.nextSignal(), shim.asked.then(() => 'auth-shim shutdown')]);
     reloader.stop();
@@ -47,6 +51,10 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
     logger.info('stopped');
     return code;
   } catch (error) {
+    if (error instanceof AuditError) {
+      logger.fatal(error.message);
+      return EXIT.config;
+    }
     if (!isListenError(error)) throw error;
     logger.fatal(`cannot listen: ${error.message}`);
     return EXIT.no;

@@ -80,7 +80,7 @@ export async function openCallers(world: World, name: string): Promise<Opened> {
         path: resolve(world.cwd, place.file),
         text: place.text,
         callers: place.callers,
-        parse: async (after) => parseSoundCallersFile(place.file, after),
+        parse: async (after) => parseSoundCallersFile(place.file, after, world.now()),
       };
 }
 

@@ -1,4 +1,7 @@
 /** `auth-shim wait`: until the shim is ready, with a limit. For start scripts, and the health check of a container. */
+import { resolve as resolvePath } from 'node:path';
+import { isWildcard } from '../config/address.ts';
+import type { Address, Config } from '../config/config.ts';
 import { parseDuration } from '../config/units.ts';
 import { request } from '../proxy/node-http.ts';
 import { loadOrTell } from './config-world.ts';
@@ -17,7 +20,8 @@ export interface WaitOptions {
 }
 
 /**
- * Asks the admin listener of the configuration again and again.
+ * Asks the admin listener of the configuration again and again. Whether it lives, the public listener tells as well:
+ * it is asked where there is no admin listener, and any answer counts.
  *
  * @param world streams, environment, clock
  * @param options what the command line says
@@ -31,15 +35,17 @@ export async function runWait(world: World, options: WaitOptions): Promise<numbe
   }
   const loaded = await loadOrTell(world, options.config);
   if (!loaded) return EXIT.config;
-  const { admin } = loaded.config;
-  if (!admin) {
+  const { admin, listen } = loaded.config;
+  if (!admin && !options.live) {
     world.stderr(`${options.config} has no admin listener to ask: add "admin: {}"\n`);
     return EXIT.usage;
   }
   const deadline = world.now() + limit;
   let last: string;
   do {
-    last = await ask(admin, options.live ? '/livez' : '/readyz');
+    last = admin
+      ? await ask(admin, options.live ? '/livez' : '/readyz', (status) => status === 200)
+      : await ask(reachable(listen.address, world.cwd), '/', () => true);
     if (last === '') return EXIT.ok;
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   } while (world.now() < deadline);
@@ -47,13 +53,24 @@ export async function runWait(world: World, options: WaitOptions): Promise<numbe
   return EXIT.no;
 }
 
-/** @returns nothing for a 200, otherwise why not */
-function ask({ host, port }: { host: string; port: number }, path: string): Promise<string> {
+/** Where a listener of this machine is asked: one on every address is asked on loopback. */
+function reachable(address: Config['listen']['address'], cwd: string): Address | { socketPath: string } {
+  if ('socket' in address) return { socketPath: resolvePath(cwd, address.socket) };
+  if (!isWildcard(address.host)) return address;
+  return { host: address.host.includes('.') ? '127.0.0.1' : '::1', port: address.port };
+}
+
+/** @returns nothing for a status that is fine, otherwise why not */
+function ask(
+  where: Address | { socketPath: string },
+  path: string,
+  fine: (status: number | undefined) => boolean,
+): Promise<string> {
   return new Promise((resolve) => {
-    const req = request({ host, port, path, timeout: ANSWER_MS, agent: false }, (res) => {
+    const req = request({ ...where, path, timeout: ANSWER_MS, agent: false }, (res) => {
       let text = '';
       res.setEncoding('utf8').on('data', (part: string) => (text += part));
-      res.on('end', () => resolve(res.statusCode === 200 ? '' : text.trim()));
+      res.on('end', () => resolve(fine(res.statusCode) ? '' : text.trim()));
       res.on('error', (error) => resolve(error.message));
     });
     req.on('timeout', () => req.destroy(new Error('no answer')));

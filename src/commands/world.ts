@@ -16,6 +16,10 @@ export interface World {
   readonly isTerminal: boolean;
   readonly randomBytes: (size: number) => Uint8Array;
   readonly version: string;
+  /** Version of Node, without its `v`. */
+  readonly node: string;
+  /** CPU time and memory of the process. */
+  readonly usage: () => { readonly cpu: NodeJS.CpuUsage; readonly memory: NodeJS.MemoryUsage };
   /** Settles at the next SIGINT or SIGTERM, with its name. */
   readonly nextSignal: () => Promise<string>;
   /** Calls back at each SIGHUP, which ends the process no more. */

@@ -27,7 +27,12 @@ export function isWildcard(address: string): boolean {
   return contains(WILDCARD, address);
 }
 
-function contains(list: BlockList, address: string): boolean {
+/**
+ * @param list addresses and ranges
+ * @param address an IP address, in any spelling
+ * @returns whether it is one of them
+ */
+export function contains(list: BlockList, address: string): boolean {
   const version = isIP(address);
   return version !== 0 && list.check(address, version === 4 ? 'ipv4' : 'ipv6');
 }

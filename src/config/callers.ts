@@ -12,6 +12,9 @@ type RawCaller = NonNullable<NonNullable<Sound<RawConfig>['callers']>[number]>;
 type RawToken = NonNullable<NonNullable<RawCaller['tokens']>[number]>;
 
 const PREFIX = 'sha256:';
+const DATE_WORDS = 'expected a date that exists, such as 2027-01-31, or 2027-01-31T12:00:00Z';
+/** 30 days, the last one whole. */
+const LONGEST_REPORT_ONLY = 31 * 86_400_000;
 
 /** What the gateway keeps for runs of its own; after `agent:<id>:` it sees them as well. */
 const RESERVED_SESSION = /^(?:agent:[^:]*:)?(?:subagent|cron|acp):/;
@@ -24,19 +27,27 @@ export function tokenId(digest: string): string {
   return digest.slice(0, 12);
 }
 
+/** What a caller is judged by beside its own keys. */
+export interface CallerContext {
+  /** The limits of a caller without its own. */
+  readonly limits: CallerLimits;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
 /**
  * @param raw `callers:`
- * @param standard the limits of a caller without its own
+ * @param context standard limits and the time
  * @param report gets what is wrong
  * @returns the callers, in their order
  */
 export function buildCallers(
   raw: NonNullable<Sound<RawConfig>['callers']>,
-  standard: CallerLimits,
+  context: CallerContext,
   report: Report,
 ): Caller[] {
   const callers = raw.flatMap((caller, index) =>
-    caller ? [buildCaller(caller, standard, ['callers', index], report)] : [],
+    caller ? [buildCaller(caller, context, ['callers', index], report)] : [],
   );
   refuseTwins(raw, report);
   refuseSharedHashes(raw, report);
@@ -44,7 +55,7 @@ export function buildCallers(
   return callers;
 }
 
-function buildCaller(raw: RawCaller, standard: CallerLimits, path: Path, report: Report): Caller {
+function buildCaller(raw: RawCaller, context: CallerContext, path: Path, report: Report): Caller {
   const { agent, sessionPrefix } = raw;
   const allowHeaders = [...new Set((raw.allowHeaders ?? []).flatMap((name) => (name ? [fullHeader(name)] : [])))];
   if (sessionPrefix !== undefined && RESERVED_SESSION.test(sessionPrefix)) {
@@ -70,7 +81,8 @@ function buildCaller(raw: RawCaller, standard: CallerLimits, path: Path, report:
       'key',
     );
   }
-  const limits = buildCallerLimits(raw.limits, standard, [...path, 'limits'], report);
+  const limits = buildCallerLimits(raw.limits, context.limits, [...path, 'limits'], report);
+  const reportOnlyUntil = buildReportOnly(raw.unsafeReportOnly, context.now, path, report);
   return {
     name: raw.name ?? '',
     tokens: (raw.tokens ?? []).flatMap((token, index) =>
@@ -83,8 +95,24 @@ function buildCaller(raw: RawCaller, standard: CallerLimits, path: Path, report:
     ...(sessionPrefix !== undefined && { sessionPrefix }),
     ...(raw.tools && { tools: [...new Set(raw.tools.flatMap((tool) => (tool ? [tool] : [])))] }),
     ...(raw.from && { from: buildRanges(raw.from, [...path, 'from'], 'it narrows nothing', report) }),
+    ...(reportOnlyUntil !== undefined && { reportOnlyUntil }),
     ...(Object.keys(limits).length > 0 && { limits }),
   };
+}
+
+/** It has an end that is near, so that nobody forgets it. */
+function buildReportOnly(
+  raw: RawCaller['unsafeReportOnly'],
+  now: number,
+  path: Path,
+  report: Report,
+): number | undefined {
+  if (raw?.until === undefined) return undefined;
+  const at = [...path, 'unsafeReportOnly', 'until'];
+  const until = parseInstant(raw.until, 'end');
+  if (until === undefined) report.error(at, DATE_WORDS);
+  else if (until > now + LONGEST_REPORT_ONLY) report.error(at, 'expected a day within the next 30');
+  return until;
 }
 
 function fullHeader(name: string): CallerHeader {
@@ -115,7 +143,7 @@ function instant(raw: RawToken, key: 'expires' | 'notBefore', path: Path, report
   if (text === undefined) return undefined;
   const at = parseInstant(text, key === 'expires' ? 'end' : 'start');
   if (at === undefined) {
-    report.error([...path, key], 'expected a date that exists, such as 2027-01-31, or 2027-01-31T12:00:00Z');
+    report.error([...path, key], DATE_WORDS);
   }
   return at;
 }

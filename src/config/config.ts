@@ -1,6 +1,7 @@
 /** The running configuration: validated, resolved, deeply readonly. Nothing downstream parses or checks again. */
 import type { BlockList } from 'node:net';
 import type { Caller, Route } from '../types.ts';
+import type { AuditConfig } from './audit.ts';
 
 /** How the gateway itself authenticates (`gateway.auth.mode` of its own configuration). */
 export type GatewayAuth =
@@ -86,6 +87,8 @@ export interface Config {
   };
   /** Milliseconds. */
   readonly drain: { readonly delay: number; readonly timeout: number };
+  /** Where audit lines go; `undefined`: nowhere. */
+  readonly audit: AuditConfig | undefined;
   readonly admin: Address | undefined;
   /** Where the kubelet asks: answers of a status alone. */
   readonly probes: Address | undefined;

@@ -2,7 +2,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isMap, isScalar, isSeq, parseDocument, type Document, type Pair, type YAMLMap, type YAMLSeq } from 'yaml';
 import type { Scope } from '../types.ts';
-import { appendItem, fillList, removeItem, rewriteFlow, setKey, type Source } from './splice.ts';
+import {
+  appendFlowItem,
+  appendItem,
+  fillFlowList,
+  fillList,
+  removeFlowItem,
+  removeItem,
+  setKey,
+  type Source,
+} from './splice.ts';
 
 /** A token as the file has it. */
 export interface TokenEntry {
@@ -59,9 +68,9 @@ export function addToken(text: string, name: string, token: TokenEntry): string 
 export function removeToken(text: string, name: string, hash: string): string {
   return edit(text, (source) => {
     const { pair, list, index } = tokenPlace(source, name, hash);
-    const cut = list.flow ? undefined : removeItem(source, pair, index);
+    const result = list.flow ? removeFlowItem(source, list, index) : removeItem(source, pair, index);
     list.items.splice(index, 1);
-    return cut ?? rewriteFlow(source, list);
+    return result;
   });
 }
 
@@ -77,9 +86,9 @@ export function setExpires(text: string, name: string, hash: string, expires: st
   return edit(text, (source) => {
     const { list, index } = tokenPlace(source, name, hash);
     const token = list.items[index] as YAMLMap;
-    const changed = token.flow ? undefined : setKey(source, token, 'expires', expires);
+    const result = setKey(source, token, 'expires', expires);
     token.set('expires', expires);
-    return changed ?? rewriteFlow(source, token);
+    return result;
   });
 }
 
@@ -123,24 +132,22 @@ function addItem(source: Source, parent: YAMLMap, key: string, item: unknown): s
   }
   const list: unknown = pair.value;
   if (isSeq(list) && list.items.length > 0) {
-    const result = list.flow ? undefined : appendItem(source, list, item);
+    const result = list.flow ? appendFlowItem(source, list, item) : appendItem(source, list, item);
     list.items.push(item);
-    return result ?? rewriteFlow(source, list);
+    return result;
   }
   if (!isSeq(list) && !(isScalar(list) && list.value === null) && list !== null) {
     throw new EditError(`"${key}" is no plain list; change it by hand`);
   }
-  const result = fillList(source, pair, item);
+  const flow = (): string => (isSeq(list) ? appendFlowItem(source, list, item) : fillFlowList(source, pair, item));
+  const result = parent.flow ? flow() : fillList(source, pair, item);
   pair.value = source.document.createNode([item]);
   return result;
 }
 
 /** A key that is not there yet: at the end of the file, or at the end of the caller. */
 function addKey(source: Source, parent: YAMLMap, key: string, item: unknown): string {
-  if (parent.flow) {
-    parent.set(key, source.document.createNode([item]));
-    return rewriteFlow(source, parent);
-  }
+  if (parent.flow) return setKey(source, parent, key, [item]);
   const text = setKey(source, parent, key, '');
   const document = parse(text);
   const path = parent === source.document.contents ? [] : pathOf(source.document, parent);

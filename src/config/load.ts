@@ -3,6 +3,7 @@ import type { Caller } from '../types.ts';
 import { isIP } from 'node:net';
 import { isLoopback, isWildcard } from './address.ts';
 import { ConfigError, type Address, type Config, type ConfigIssue } from './config.ts';
+import { buildAudit } from './audit.ts';
 import { buildCallers } from './callers.ts';
 import { issuesOf, readCallersFile, type CallersPlace } from './callers-file.ts';
 import { readDocument } from './document.ts';
@@ -82,11 +83,12 @@ async function examine(file: string, text: string, world: ConfigWorld) {
   const report = createReport();
   const raw = checkShape(rawConfig, document.tree, report);
   const limits = buildCallerLimits(raw.limits?.default, {}, ['limits', 'default'], report);
+  const context = { limits, now: world.now };
   const apart =
-    raw.callersFile === undefined ? undefined : readCallersFile(raw.callersFile, limits, { file, world, report });
+    raw.callersFile === undefined ? undefined : readCallersFile(raw.callersFile, context, { file, world, report });
   if (apart && raw.callers) report.error(['callersFile'], 'callers stand either here or in a file of their own', 'key');
   const place = apart && 'callers' in apart ? apart : undefined;
-  const callers = place?.callers ?? buildCallers(raw.callers ?? [], limits, report);
+  const callers = place?.callers ?? buildCallers(raw.callers ?? [], context, report);
   const config = await buildConfig(raw, callers, { file, world, report });
   const issues = (): readonly ConfigIssue[] => (place ? issuesOf(place) : ((apart as readonly ConfigIssue[]) ?? []));
   return { config, callers, place, issues, report, document };
@@ -137,6 +139,7 @@ async function buildConfig(
       delay: duration(raw.drain?.delay, 0, ['drain', 'delay'], report),
       timeout: duration(raw.drain?.timeout, 30_000, ['drain', 'timeout'], report),
     },
+    audit: buildAudit(raw.audit, file, world, report),
     admin: buildAdmin(raw.admin, report),
     probes: buildProbes(raw.probes, report),
     control: buildControl(raw.control, source),
@@ -160,8 +163,14 @@ async function buildOrigin(raw: Sound<RawConfig>, { world, report }: Source): Pr
     return undefined;
   }
   const host = bare(new URL(parsed.origin));
-  const addresses = isIP(host) === 0 ? ((await world.resolve?.(host)) ?? []) : [];
-  const beyond = addresses.find((address) => !isLoopback(address));
+  const addresses = isIP(host) === 0 ? await world.resolve?.(host) : undefined;
+  if (addresses?.length === 0) {
+    report.warning(
+      ['gateway', 'url'],
+      `${host} does not resolve now: requests get 502 until it resolves to a loopback address`,
+    );
+  }
+  const beyond = addresses?.find((address) => !isLoopback(address));
   if (beyond !== undefined) {
     report.error(
       ['gateway', 'url'],

@@ -34,7 +34,9 @@ const WORDS = [
   'replace-me',
   'replace_me',
   'replaceme',
+  'replace_me_with_token',
   'insert-token-here',
+  '__openclaw_redacted__',
   'my-token',
   'my-secret',
   'gateway-token',
@@ -48,12 +50,16 @@ const KNOWN: ReadonlySet<string> = new Set(WORDS);
 /** `<token>`, `${TOKEN}`, `{{ token }}`, `%TOKEN%`, `xxxx`, `****`, `....` */
 const SHAPES = /^(?:<.*>|\$\{.*\}|\$\(.*\)|\{\{.*\}\}|%[A-Za-z_]+%|x+|X+|\*+|\.+|-+|0+)$/s;
 
+/** `REPLACE_ME_WITH_TOKEN`, `change-this-secret`, `your_gateway_token_here`, `__OPENCLAW_REDACTED__` */
+const PHRASES =
+  /^(?:(?:replace|change)[-_]?(?:me|this|with)(?:[-_].*)?|(?:your|my|insert|put|paste|enter|add|set)(?:[-_][a-z]+)*[-_](?:token|secret|password|key)(?:[-_](?:here|goes[-_]here))?|[_[]*(?:[a-z]+_)?redacted[_\]]*)$/i;
+
 /**
  * @param text a secret as it was found
  * @returns whether it is a filler that somebody forgot to replace
  */
 export function isPlaceholder(text: string): boolean {
-  return KNOWN.has(text.toLowerCase()) || SHAPES.test(text);
+  return KNOWN.has(text.toLowerCase()) || SHAPES.test(text) || PHRASES.test(text);
 }
 
 const HASHES: ReadonlySet<string> = new Set(

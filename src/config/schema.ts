@@ -3,6 +3,7 @@
  * Rules that look at more than one value live with the section that they are about.
  */
 import * as z from 'zod';
+import { rawAudit } from './audit.ts';
 import { CALLER_HEADERS, SCOPES } from '../types.ts';
 import { didYouMean } from './suggest.ts';
 import { DURATION, SIZE } from './units.ts';
@@ -100,6 +101,7 @@ const caller = z.strictObject({
     .optional(),
   from: z.array(z.string()).min(1, 'an empty list would let nobody in: leave the key out').optional(),
   limits: callerLimits.optional(),
+  unsafeReportOnly: z.strictObject({ until: z.string(DATE) }).optional(),
 });
 
 const route = z.strictObject({
@@ -175,6 +177,7 @@ export const rawConfig = z.strictObject({
     })
     .optional(),
   drain: z.strictObject({ delay: duration.optional(), timeout: duration.optional() }).optional(),
+  audit: rawAudit.optional(),
   admin: address.optional(),
   probes: address.optional(),
   control: z.strictObject({ socket: z.string().min(1, 'expected the path of a unix socket') }).optional(),
@@ -186,7 +189,6 @@ export type Reference = z.infer<typeof reference>;
 
 /** Keys that the product will have, and this version has not: a mistake of time, not of spelling. */
 export const NOT_YET_KEYS: ReadonlySet<string> = new Set([
-  'audit',
   'introspection',
   'issuers',
   'callers[].allowMethods',

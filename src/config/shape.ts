@@ -24,8 +24,7 @@ export function checkShape<T extends z.ZodType>(
 ): Sound<z.infer<T>> {
   const result = schema.safeParse(tree, { error: typeWords });
   const cuts: Path[] = [];
-  for (const issue of result.error?.issues ?? []) {
-    const path = issue.path.map((step) => (typeof step === 'number' ? step : String(step)));
+  for (const { path, issue } of everyIssue(schema, tree, [], result.error)) {
     if (issue.code === 'unrecognized_keys' && issue.message === UNKNOWN) {
       for (const key of issue.keys) report.error([...path, key], unknownKeyWords(schema, path, key), 'key');
     } else {
@@ -39,6 +38,26 @@ export function checkShape<T extends z.ZodType>(
 }
 
 const UNKNOWN = 'unknown key';
+
+interface PlacedIssue {
+  readonly path: Path;
+  readonly issue: z.core.$ZodIssue;
+}
+
+/** A list with too many items is given up before these are looked at: they are looked at here. */
+function everyIssue(root: z.ZodType, tree: unknown, base: Path, error: z.ZodError | undefined): PlacedIssue[] {
+  return (error?.issues ?? []).flatMap((issue) => {
+    const path = [...base, ...issue.path.map((step) => (typeof step === 'number' ? step : String(step)))];
+    const list = issue.code === 'too_big' ? valueAt(tree, path) : undefined;
+    const schema = schemaAt(root, path);
+    if (!Array.isArray(list) || !(schema instanceof z.ZodArray)) return [{ path, issue }];
+    const element = schema.element as z.ZodType;
+    const items = list.flatMap((item, index) =>
+      everyIssue(root, tree, [...path, index], element.safeParse(item, { error: typeWords }).error),
+    );
+    return [{ path, issue }, ...items];
+  });
+}
 
 /** The words where the schema has none of its own: plain types, and keys that no strict object lists. */
 function typeWords(issue: z.core.$ZodRawIssue): string {
@@ -66,15 +85,18 @@ function unknownKeyWords(schema: z.ZodType, parent: Path, key: string): string {
 
 /** The keys that the schema has at a path. */
 function knownKeys(root: z.ZodType, path: Path): readonly string[] {
-  let schema: unknown = root;
-  for (const step of path) {
-    schema = bare(schema);
-    if (schema instanceof z.ZodObject) schema = (schema.shape as Record<string, unknown>)[step];
-    else if (schema instanceof z.ZodArray) schema = schema.element;
-    else return [];
-  }
-  schema = bare(schema);
+  const schema = schemaAt(root, path);
   return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+}
+
+function schemaAt(root: z.ZodType, path: Path): unknown {
+  let schema = bare(root);
+  for (const step of path) {
+    if (schema instanceof z.ZodObject) schema = bare((schema.shape as Record<string, unknown>)[step]);
+    else if (schema instanceof z.ZodArray) schema = bare(schema.element);
+    else return undefined;
+  }
+  return schema;
 }
 
 function bare(schema: unknown): unknown {

@@ -63,29 +63,69 @@ export function removeItem({ text }: Source, pair: Pair, index: number): string 
 
 /**
  * @param source the text
- * @param map a block map with keys
- * @param key a key that it has with a plain value, or has not
- * @param value what it is to be
+ * @param list a flow list (`[…]`) of it
+ * @param item what to add at its end, as a node of the library or plain data
  * @returns the new text
  */
-export function setKey({ text }: Source, map: YAMLMap, key: string, value: string): string {
-  const written = stringify(value).trimEnd();
+export function appendFlowItem({ text }: Source, list: YAMLSeq, item: unknown): string {
+  const last = list.items.at(-1) as Node | undefined;
+  return last === undefined
+    ? insert(text, startOf(list) + 1, flowText(item))
+    : insert(text, endOf(last), `, ${flowText(item)}`);
+}
+
+/**
+ * @param source the text
+ * @param pair a key of a flow map (`{…}`) that has no value (`tokens:`, `tokens: null`, `tokens`)
+ * @param item what becomes the only item of its list
+ * @returns the new text
+ */
+export function fillFlowList({ text }: Source, pair: Pair, item: unknown): string {
+  const key = endOf(pair.key as Node);
+  const [start, end] = (pair.value as Node | null)?.range ?? [key, key];
+  const list = `[${flowText(item)}]`;
+  if (end > start) return text.slice(0, start) + list + text.slice(end);
+  const colon = /^\s*:/.exec(text.slice(key))?.[0].length;
+  return colon === undefined ? insert(text, key, `: ${list}`) : insert(text, key + colon, ` ${list}`);
+}
+
+/**
+ * @param source the text
+ * @param list a flow list of it
+ * @param index the item to take out, with the comma that parts it from the next one, or from the one before
+ * @returns the new text
+ */
+export function removeFlowItem({ text }: Source, list: YAMLSeq, index: number): string {
+  const items = list.items as Node[];
+  const [before, item, after] = [items[index - 1], items[index] as Node, items[index + 1]];
+  if (after) return text.slice(0, startOf(item)) + text.slice(startOf(after));
+  if (before) return text.slice(0, endOf(before)) + text.slice(endOf(item));
+  return `${text.slice(0, startOf(list))}[]${text.slice(endOf(list))}`;
+}
+
+/**
+ * @param source the text
+ * @param map a map with keys
+ * @param key a key that it has with a plain value, or has not
+ * @param value what it is to be: a text, or a list of one item where the map is a flow one
+ * @returns the new text
+ */
+export function setKey({ text }: Source, map: YAMLMap, key: string, value: string | readonly [unknown]): string {
+  const written = typeof value === 'string' ? stringify(value).trimEnd() : `[${flowText(value[0])}]`;
   const old: unknown = map.get(key, true);
   if (isScalar(old) && old.range) return text.slice(0, old.range[0]) + written + text.slice(old.range[1]);
+  const last = map.items.at(-1);
+  if (map.flow && last) return insert(text, lastOfPair(last), `, ${key}: ${written}`);
   const indent = ' '.repeat(columnOf(text, startOf(map)));
   return insertLines(text, endOfLine(text, lastOffset(map)), [`${indent}${key}: ${written}`]);
 }
 
-/**
- * @param source the text, with `node` as it is to be
- * @param node a flow collection (`[…]`, `{…}`) on one line
- * @returns the new text
- */
-export function rewriteFlow({ text }: Source, node: Node): string {
-  // A comment behind it stands in the text still.
-  node.comment = null;
-  const written = stringify(node, { collectionStyle: 'flow', lineWidth: 0 }).trimEnd();
-  return text.slice(0, startOf(node)) + written + text.slice(endOf(node));
+function flowText(item: unknown): string {
+  return stringify(item, { collectionStyle: 'flow', lineWidth: 0 }).trimEnd();
+}
+
+function insert(text: string, at: number, what: string): string {
+  return text.slice(0, at) + what + text.slice(at);
 }
 
 function itemLines(item: unknown, indent: number): string[] {
@@ -104,11 +144,15 @@ function insertLines(text: string, at: number, lines: readonly string[]): string
 
 /** Where the last thing of a node ends that is no comment: collections of the library end behind theirs. */
 function lastOffset(node: Node): number {
-  const last: unknown = isMap(node) || isSeq(node) ? node.items.at(-1) : undefined;
-  if (last === undefined || ((isMap(node) || isSeq(node)) && node.flow)) return endOf(node);
-  if (!isMap(node)) return lastOffset(last as Node);
-  const { key, value } = last as Pair<Node, Node | null>;
-  return value?.range && value.range[1] > value.range[0] ? lastOffset(value) : endOf(key);
+  if (!(isMap(node) || isSeq(node)) || node.flow) return endOf(node);
+  const last: unknown = node.items.at(-1);
+  if (last === undefined) return endOf(node);
+  return isMap(node) ? lastOfPair(last as Pair) : lastOffset(last as Node);
+}
+
+function lastOfPair({ key, value }: Pair): number {
+  const node = value as Node | null;
+  return node?.range && node.range[1] > node.range[0] ? lastOffset(node) : endOf(key as Node);
 }
 
 function endOfLine(text: string, offset: number): number {

@@ -2,6 +2,8 @@
 
 export interface TemplateChoices {
   readonly listenPort: number;
+  /** Where the gateway listens on loopback, where it is not 127.0.0.1; with the brackets of a URL. */
+  readonly gatewayHost?: string;
   readonly gatewayPort: number;
   /** Lines under `gateway.auth:`, without their indentation. */
   readonly auth: readonly string[];
@@ -21,13 +23,18 @@ export const STANDARD_CHOICES: TemplateChoices = {
   notes: [],
 };
 
+/** The first that neither the gateway nor the shim's own listener has. */
+const ADMIN_PORTS = [18781, 18783, 18784];
+
 const EXAMPLE_HASH = 'the 64 hex digits that "auth-shim token new" writes';
 
 /**
  * @param choices what differs from one installation to another
  * @returns the text of a commented configuration
  */
-export function configTemplate({ listenPort, gatewayPort, auth, notes, keptHash }: TemplateChoices): string {
+export function configTemplate(choices: TemplateChoices): string {
+  const { listenPort, gatewayHost = '127.0.0.1', gatewayPort, auth, notes, keptHash } = choices;
+  const adminPort = ADMIN_PORTS.find((port) => port !== listenPort && port !== gatewayPort);
   return `# The configuration of openclaw-auth-shim. "auth-shim check" says whether it can run.
 # Every key but "gateway" may be left out; what is commented out shows the default or an example.
 
@@ -43,7 +50,7 @@ listen:
 ${notes.map((line) => `# ${line}\n`).join('')}# The gateway, and how it authenticates the shim: its own gateway.auth.mode.
 # Secrets are references, never written here.
 gateway:
-  url: http://127.0.0.1:${gatewayPort}
+  url: http://${gatewayHost}:${gatewayPort}
   auth:
 ${auth.map((line) => `    ${line}\n`).join('')}
 # Who may call. "auth-shim token new NAME --scope operator.write" adds one and prints the token once.
@@ -60,7 +67,7 @@ ${keptHash === undefined ? emptyCallers() : keptCaller(keptHash)}
 # /livez and /readyz for operators; never on the public listener.
 admin:
   host: 127.0.0.1
-  port: 18781
+  port: ${adminPort}
 `;
 }
 

@@ -47,7 +47,8 @@ export function warn(config: Config, now: number, report: Report, callersReport:
   }
   const secretHash = secretOf(auth) === undefined ? undefined : hash('sha256', secretOf(auth) ?? '');
   for (const [index, caller] of config.callers.entries()) {
-    warnOfCaller(caller, index, auth, callersReport);
+    warnOfCaller(caller, index, auth, now, callersReport);
+    warnOfSessions(caller, index, config.callers, callersReport);
     for (const [position, token] of caller.tokens.entries()) {
       const path = ['callers', index, 'tokens', position];
       if (token.hash === secretHash) {
@@ -66,13 +67,26 @@ export function warn(config: Config, now: number, report: Report, callersReport:
   }
 }
 
-function warnOfCaller(caller: Caller, index: number, auth: GatewayAuth, report: Report): void {
+function warnOfCaller(caller: Caller, index: number, auth: GatewayAuth, now: number, report: Report): void {
   const ownerHop = auth.mode === 'token' || auth.mode === 'password';
   if (caller.tokens.length === 0) {
     report.warning(['callers', index], `"${caller.name}" has no token: nobody can call by this name`);
   }
-  if (caller.scopes.length === 0) {
+  const opened = caller.tools?.length ?? 0;
+  if (caller.scopes.length === 0 && opened === 0) {
     report.warning(['callers', index], `"${caller.name}" has no scopes: every route refuses it`);
+  }
+  if (caller.reportOnlyUntil !== undefined) {
+    const day = new Date(caller.reportOnlyUntil).toISOString().slice(0, 16).replace('T', ' ');
+    report.warning(
+      ['callers', index, 'unsafeReportOnly'],
+      caller.reportOnlyUntil > now
+        ? `until ${day} UTC a scope that "${caller.name}" lacks is reported, not refused`
+        : `over since ${day} UTC: it has no effect any more`,
+    );
+  }
+  if (caller.tools !== undefined && opened === 0) {
+    report.warning(['callers', index, 'tools'], `"${caller.name}" has an empty list of tools: it opens none`);
   }
   if (ownerHop) return;
   if (caller.allowHeaders.includes('x-openclaw-model') && !hasScope(caller.scopes, 'operator.admin')) {
@@ -81,12 +95,26 @@ function warnOfCaller(caller: Caller, index: number, auth: GatewayAuth, report: 
       `"${caller.name}" may send x-openclaw-model, which the gateway takes from operator.admin alone`,
     );
   }
-  if (caller.tools !== undefined && !hasScope(caller.scopes, 'operator.write')) {
+  if (opened > 0 && !hasScope(caller.scopes, 'operator.write')) {
     report.warning(
       ['callers', index, 'tools'],
       `"${caller.name}" has tools without operator.write, which the gateway asks for`,
     );
   }
+}
+
+/** A pinned agent alone lets a caller name every session of that agent, those of others as well. */
+function warnOfSessions({ name, agent, sessionPrefix }: Caller, index: number, all: readonly Caller[], report: Report) {
+  if (agent === undefined || sessionPrefix !== undefined) return;
+  // A prefix without an agent is one of the default agent, which may be this one.
+  const within = (prefix: string): boolean => prefix.startsWith(`agent:${agent}:`) || !prefix.startsWith('agent:');
+  const others = all.filter((other) => other.sessionPrefix !== undefined && within(other.sessionPrefix));
+  if (others.length === 0) return;
+  const names = others.map((other) => `"${other.name}"`).join(', ');
+  report.warning(
+    ['callers', index, 'agent'],
+    `"${name}" can name the sessions of ${names}; give it a sessionPrefix of its own`,
+  );
 }
 
 function secretOf(auth: GatewayAuth): string | undefined {

@@ -14,6 +14,13 @@ export class HopError extends Error {
 /** The gateway as the proxy uses it. */
 export interface GatewayPool {
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean;
+  /** Counts of this moment: connections (of them without a request), requests under way and waiting for one. */
+  readonly stats: {
+    readonly connected: number;
+    readonly free: number;
+    readonly running: number;
+    readonly pending: number;
+  };
   /** Takes nothing new; resolves when the last request has ended and its connection is closed. */
   close(): Promise<void>;
   /** Ends every connection at once. */

@@ -22,6 +22,8 @@ const SINGLE: ReadonlySet<string> = new Set([
   'x-openclaw-model',
   'x-openclaw-message-channel',
 ]);
+/** Two of them are none (W3C Trace Context, level 1, section 3.2). */
+const MANY = '';
 
 /** What the header list says. Names are lower case. */
 export interface Head {
@@ -33,6 +35,8 @@ export interface Head {
   readonly origin: string | undefined;
   /** `Access-Control-Request-Method` of a CORS preflight. */
   readonly requestMethod: string | undefined;
+  /** `traceparent`, where there is exactly one. */
+  readonly traceparent: string | undefined;
   /** All `X-Forwarded-For` lines, joined. */
   readonly forwardedFor: string | undefined;
   /** Bytes of the body; `undefined` for a chunked one. */
@@ -65,6 +69,7 @@ export function readHead(facts: RequestFacts): Head | Refusal {
   const nominated: string[] = [];
   let forwardedFor: string | undefined;
   let requestMethod: string | undefined;
+  let traceparent: string | undefined;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = (rawHeaders[i] as string).toLowerCase();
     const value = rawHeaders[i + 1] as string;
@@ -84,6 +89,8 @@ export function readHead(facts: RequestFacts): Head | Refusal {
       forwardedFor = forwardedFor === undefined ? value : `${forwardedFor},${value}`;
     } else if (name === 'access-control-request-method') {
       requestMethod = value;
+    } else if (name === 'traceparent') {
+      traceparent = traceparent === undefined ? value : MANY;
     }
   }
 
@@ -109,6 +116,7 @@ export function readHead(facts: RequestFacts): Head | Refusal {
     authorization: single.get('authorization'),
     origin: single.get('origin'),
     requestMethod,
+    traceparent,
     forwardedFor,
     contentLength,
     hasBody,

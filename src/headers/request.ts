@@ -20,6 +20,7 @@ const DROPPED: ReadonlySet<string> = new Set([
   'proxy-connection',
   'referer',
   'te',
+  'traceparent',
   'trailer',
   'transfer-encoding',
   'upgrade',
@@ -35,6 +36,7 @@ const DROPPED_PREFIX = /^(?:sec-fetch-|sec-websocket-|access-control-)/;
  * @param nominated the names in the caller's `Connection`, lower case
  * @param secretNames further folded names that only the shim may set (configured identity headers)
  * @param ours names and values, alternating, that are added last
+ * @param continued whether the trace is the caller's own, so that its `tracestate` belongs to it
  * @returns names and values, alternating; each name of `ours` is there exactly once
  */
 export function buildRequestHeaders(
@@ -42,11 +44,13 @@ export function buildRequestHeaders(
   nominated: readonly string[],
   secretNames: ReadonlySet<string>,
   ours: readonly string[],
+  continued = false,
 ): string[] {
   const out: string[] = [];
   for (let i = 0; i < raw.length; i += 2) {
     const folded = foldName(raw[i] as string);
     if (DROPPED.has(folded) || DROPPED_PREFIX.test(folded) || isProtectedFamily(folded)) continue;
+    if (folded === 'tracestate' && !continued) continue;
     if (secretNames.size > 0 && secretNames.has(folded)) continue;
     if (nominated.length > 0 && nominated.includes((raw[i] as string).toLowerCase())) continue;
     out.push(raw[i] as string, raw[i + 1] as string);

@@ -34,6 +34,12 @@ export interface Limiter {
   close(): Promise<void>;
 }
 
+/** For where nothing is forwarded: it counts nothing. */
+export const UNLIMITED: Pick<Limiter, 'admit' | 'failedLogin'> = {
+  admit: () => ({ kind: 'admitted', headers: [], release: () => undefined }),
+  failedLogin: () => undefined,
+};
+
 /** Seconds after which it is worth trying again, when it is not known when a request ends. */
 const STREAM_RETRY = 1;
 const CONSEQUENCE = {

@@ -37,21 +37,21 @@ export async function connectStore(
   consequence: string,
   logger: Pick<Logger, 'info' | 'warn'>,
 ): Promise<SharedStore> {
-  const [{ Redis }, { default: RateLimiterRedis }] = await Promise.all([
+  // Bundled, a CommonJS package that is imported on demand has its default export alone.
+  const [{ default: ioredis }, { default: RateLimiterRedis }] = await Promise.all([
     import('ioredis'),
     import('rate-limiter-flexible/lib/RateLimiterRedis.js'),
   ]);
-  const client = new Redis(clientOptions(address));
-  const windows = createWindows(
-    (options) => new RateLimiterRedis({ ...options, storeClient: client, rejectIfRedisNotReady: true }),
-  );
+  const client = new ioredis.Redis(clientOptions(address));
+  const windows = createWindows((options) => new RateLimiterRedis({ ...options, storeClient: client }));
   let state: 'new' | 'up' | 'down' | 'closed' = 'new';
   let fault: Error | undefined;
   const started = Promise.withResolvers<void>();
 
   const goUp = (): void => {
+    if (state === 'closed') return;
     if (state === 'down') logger.info('the store of the request limits is back');
-    if (state !== 'closed') state = 'up';
+    state = 'up';
     started.resolve();
   };
   const goDown = (error: unknown): void => {
@@ -69,7 +69,7 @@ export async function connectStore(
   client.on('ready', () => {
     fault = undefined;
     // Nothing is added, but it is a write as any other: a replica that is read-only, or full, refuses it.
-    within(ANSWER_MS, windows.minute.penalty('', 0)).then(goUp, goDown);
+    windows.minute.penalty('', 0).then(goUp, goDown);
   });
   await within(ANSWER_MS, started.promise).catch(goDown);
 
@@ -88,9 +88,9 @@ export async function connectStore(
     },
     async close() {
       state = 'closed';
-      // Between two connections there is nothing to end.
-      const ended =
-        client.status !== 'reconnecting' && new Promise<void>((resolve) => client.once('end', () => resolve()));
+      // Between two connections, and after the last one, there is nothing to end.
+      const idle = client.status === 'reconnecting' || client.status === 'end';
+      const ended = idle ? undefined : new Promise<void>((resolve) => client.once('end', () => resolve()));
       client.disconnect();
       await ended;
     },
@@ -107,11 +107,10 @@ function clientOptions(address: RedisAddress): RedisOptions {
     disableClientInfo: true,
     enableOfflineQueue: false,
     enableReadyCheck: false,
-    autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     connectTimeout: CONNECT_MS,
     disconnectTimeout: CLOSE_MS,
-    // It also ends a login that gets no answer.
+    // Ends a connection on which a login or the first question gets no answer.
     socketTimeout: ANSWER_MS,
     retryStrategy: () => RETRY_MS,
   };

@@ -37,11 +37,11 @@ export class AuditFile implements AuditTarget {
     this.#options = options;
   }
 
-  async prepare(bytes: number, midLine: boolean): Promise<boolean> {
+  async prepare(bytes: number): Promise<boolean> {
     if (this.#handle && (this.#stale || (await this.#moved()))) await this.close();
     const anew = this.#handle === undefined;
     if (anew) await this.#open();
-    if ((midLine && !anew) || this.#size === 0 || this.#size + bytes <= this.#limit) return anew;
+    if (this.#size === 0 || this.#size + bytes <= this.#limit) return anew;
     return (await this.#rotate()) || anew;
   }
 

@@ -16,11 +16,10 @@ export interface AuditTarget {
    * Sees to it that there is something to write to.
    *
    * @param bytes what is to be written next
-   * @param midLine whether the last write ended within a line
    * @returns whether it is another file than at the last write: a line that was begun must be begun anew
    * @throws the system's error
    */
-  prepare(bytes: number, midLine: boolean): Promise<boolean>;
+  prepare(bytes: number): Promise<boolean>;
   /**
    * @param batch whole lines
    * @param offset where in the batch to begin
@@ -83,7 +82,8 @@ export class AuditQueue {
     this.#text += line;
     this.#bytes += line.length;
     if (this.#text.length < BATCH_BYTES) {
-      this.#timer ??= this.#runIn(FLUSH_MS);
+      // What comes while lines are written is seen to at the end of that.
+      if (!this.#running) this.#timer ??= this.#runIn(FLUSH_MS);
     } else {
       this.#seal();
       // In trouble the timer says when it is tried again.
@@ -157,7 +157,7 @@ export class AuditQueue {
     this.#seal();
     do {
       const batch = this.#batches[0];
-      const anew = await target.prepare(batch?.length ?? 0, this.#offset > 0);
+      const anew = await target.prepare(batch?.length ?? 0);
       if (batch === undefined) return;
       if (anew && this.#offset > 0) this.#offset = batch.lastIndexOf(NEWLINE, this.#offset - 1) + 1;
       this.#offset += await target.write(batch, this.#offset);

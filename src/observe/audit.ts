@@ -242,7 +242,7 @@ export async function createAudit(
 ): Promise<Audit> {
   const target = where.kind === 'file' ? new AuditFile({ ...where, onTrouble }) : new AuditStream(1);
   try {
-    await target.prepare(0, false);
+    await target.prepare(0);
   } catch (error) {
     throw new AuditError(`the audit file ${error instanceof Error ? error.message : ''}`, { cause: error });
   }

@@ -26,6 +26,8 @@ export interface RequestRecord {
   readonly out: number;
   /** Why it ended. */
   readonly end: EndReason;
+  /** Id of the trace (W3C Trace Context). */
+  readonly trace: string | undefined;
 }
 
 export type EndReason =

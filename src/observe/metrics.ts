@@ -78,6 +78,8 @@ const ENDS: Readonly<Record<EndReason, 0>> = {
   gateway_gone: 0,
   gateway_idle: 0,
   body_too_large: 0,
+  revoked: 0,
+  expired: 0,
   shutdown: 0,
   error: 0,
 };

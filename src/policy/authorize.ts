@@ -13,6 +13,8 @@ export interface PolicyRequest {
   readonly path: string;
   /** The caller's `x-openclaw-…` headers that a policy may allow, by lower-case name. */
   readonly openclaw: ReadonlyMap<string, string>;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
 }
 
 /** A "yes", with what follows from the caller's policy. */
@@ -25,6 +27,8 @@ export interface Permission {
   readonly dropped: readonly CallerHeader[];
   /** The tools that the body must be checked against before it is sent on. */
   readonly tools: readonly string[] | undefined;
+  /** What it would have been refused for, were the caller's policy not only reported. */
+  readonly wouldRefuse?: 'insufficient_scope';
 }
 
 /**
@@ -61,7 +65,7 @@ export function createAuthorize(config: Config, randomId: () => string): Authori
   const closed = [...config.closedRoutes].map((route) => route.slice(route.indexOf(' ') + 1));
   const matchRoute = compileRoutes(closed, exposedRoutes(config));
 
-  return (caller, { method, path, openclaw }, seen) => {
+  return (caller, { method, path, openclaw, now }, seen) => {
     const byMethod = matchRoute(path);
     const route = byMethod?.get(method);
     if (!route) {
@@ -80,7 +84,9 @@ export function createAuthorize(config: Config, randomId: () => string): Authori
       });
     }
     const tools = invokes ? caller.tools : undefined;
-    if (!tools && !hasScope(caller.scopes, route.scope)) {
+    const lacks = !tools && !hasScope(caller.scopes, route.scope);
+    const reported = lacks && !invokes && reportsOnly(caller, route, now);
+    if (lacks && !reported) {
       const held = caller.scopes.length > 0 ? caller.scopes.join(', ') : 'none';
       return refuse('insufficient_scope', {
         message: `This route needs the scope ${route.scope}; this caller has: ${held}.`,
@@ -93,7 +99,8 @@ export function createAuthorize(config: Config, randomId: () => string): Authori
       if (refusal) return refusal;
     }
     const chosen = chooseHeaders(caller, openclaw, randomId);
-    return 'kind' in chosen ? chosen : { kind: 'permission', route, tools, ...chosen };
+    if ('kind' in chosen) return chosen;
+    return { kind: 'permission', route, tools, ...chosen, ...(reported && { wouldRefuse: 'insufficient_scope' }) };
   };
 }
 
@@ -104,6 +111,19 @@ export function createAuthorize(config: Config, randomId: () => string): Authori
  */
 export function keepsRoute(caller: Caller, route: Route): boolean {
   return (route.template === TOOLS_INVOKE && caller.tools !== undefined) || hasScope(caller.scopes, route.scope);
+}
+
+/**
+ * Whether a missing scope is only reported. Never where the route gives the power of an administrator, or of the
+ * secret that is sent along.
+ *
+ * @param caller who lacks the scope
+ * @param route that asks for it
+ * @param now milliseconds since the epoch
+ */
+export function reportsOnly(caller: Caller, route: Route, now: number): boolean {
+  const { reportOnlyUntil: until } = caller;
+  return until !== undefined && now < until && route.scope !== 'operator.admin' && route.hooksToken === undefined;
 }
 
 function chooseHeaders(

@@ -2,9 +2,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ERRORS, refuse, type ErrorCode, type Refusal } from '../errors.ts';
 import type { About } from '../gate.ts';
-import type { EndReason, Logger, RequestRecord } from '../observe/log.ts';
+import type { DecisionRecord } from '../observe/audit.ts';
+import type { EndReason } from '../observe/log.ts';
 import type { Forwarding } from './forward.ts';
 import type { Snapshot } from './snapshot.ts';
+import { recordDecision, recordEnd, type Observers } from './record.ts';
 import { LINGER_MS, writeRawRefusal, writeRefusal } from './refuse.ts';
 
 /** Keeps what the log line needs; writes the line when the response is over, however it ended. */
@@ -14,11 +16,13 @@ export class Exchange {
   readonly res: ServerResponse;
   /** What it is judged and carried by, from its first byte to its last. */
   readonly snapshot: Snapshot;
-  readonly #logger: Logger;
+  readonly #observers: Observers;
   readonly #started = performance.now();
   about: About = {};
   /** The gateway's side of it, once there is one. */
   forwarding: Forwarding | undefined;
+  /** Gives back the room that the caller was given for it. */
+  release: (() => void) | undefined;
   /** Bytes of the request body. */
   bytesIn = 0;
   /** Bytes of the gateway's response body. */
@@ -31,17 +35,35 @@ export class Exchange {
   #reason: string | undefined;
   #end: EndReason | undefined;
 
-  constructor(id: string, req: IncomingMessage, res: ServerResponse, snapshot: Snapshot, logger: Logger) {
+  constructor(id: string, req: IncomingMessage, res: ServerResponse, snapshot: Snapshot, observers: Observers) {
     this.id = id;
     this.req = req;
     this.res = res;
     this.snapshot = snapshot;
-    this.#logger = logger;
+    this.#observers = observers;
     this.#awaitsContinue = req.headers.expect !== undefined;
     res.once('close', () => {
       this.forwarding?.callerClosed();
-      this.#log();
+      this.#finished();
     });
+  }
+
+  get method(): string {
+    return this.req.method ?? '';
+  }
+
+  get target(): string {
+    return this.req.url ?? '';
+  }
+
+  /** Whether an audit is kept. */
+  get audited(): boolean {
+    return this.#observers.audit !== undefined;
+  }
+
+  /** Whether it was answered or given up, so that nothing more may come of it. */
+  get over(): boolean {
+    return this.res.destroyed || this.res.headersSent || this.#end !== undefined;
   }
 
   /** Whether some of the request's body was not read yet, so that its connection cannot be used again. */
@@ -150,63 +172,44 @@ export class Exchange {
     }
   }
 
+  /** What is about to be done is kept in the audit. */
+  decided(decision: DecisionRecord['decision'], code?: ErrorCode): void {
+    recordDecision(this.#observers, this, this.about, decision, code);
+  }
+
   #refused(refusal: Refusal): void {
     this.#code = refusal.code;
+    if (!this.forwarding) this.decided('refuse', refusal.code);
     this.endBecause('refused', refusal.reason);
     this.begin();
   }
 
   /** An error that nobody expected: 500 with the request id for the caller, the stack for the log. */
   fail(error: unknown): void {
-    this.#logger.error({ id: this.id, err: error }, 'unexpected error');
+    this.#observers.logger.error({ id: this.id, err: error }, 'unexpected error');
     this.endBecause('error');
     if (this.res.headersSent) this.res.destroy();
     else this.refuse(refuse('internal_error'));
   }
 
-  #log(): void {
-    const { about, res, req } = this;
+  #finished(): void {
+    this.release?.();
     const ms = performance.now() - this.#started;
     const code = this.#code;
-    const path = about.route === undefined ? pathOf(req.url ?? '') : undefined;
-    // The log leaves out what is undefined.
-    const record: RequestRecord = {
-      id: this.id,
-      caller: about.caller,
-      token: about.token?.id,
-      method: req.method ?? '',
-      route: about.route?.template,
-      path,
-      peer: about.peer,
-      status: code ? ERRORS[code].status : res.headersSent ? res.statusCode : 0,
+    recordEnd(this.#observers, this, this.about, {
+      status: code ? ERRORS[code].status : this.res.headersSent ? this.res.statusCode : 0,
       code,
-      reason: this.#reason === undefined ? undefined : printable(this.#reason),
-      dropped: about.dropped?.length ? about.dropped : undefined,
+      reason: this.#reason,
       ttfb: round(this.#ttfb ?? ms),
       ms: round(ms),
       in: this.bytesIn,
       out: this.bytesOut,
-      end: this.#end ?? (res.writableFinished ? 'done' : 'caller_gone'),
-    };
-    const serious = code !== undefined && ERRORS[code].status >= 500;
-    this.#logger[serious ? 'warn' : 'info'](record, 'request');
+      end: this.#end ?? (this.res.writableFinished ? 'done' : 'caller_gone'),
+      forwarded: this.forwarding !== undefined,
+      usage: this.forwarding?.usage,
+    });
   }
 }
-
-/** Without the query; nothing of a target in another form, which can hold a credential. */
-function pathOf(target: string): string | undefined {
-  if (!target.startsWith('/')) return undefined;
-  const mark = target.indexOf('?');
-  // Somebody may have put a token there.
-  return printable((mark < 0 ? target : target.slice(0, mark)).slice(0, 200)).replace(/[\w.~+=-]{24,}/g, '****');
-}
-
-/** JSON escapes C0 controls alone; C1 controls and changes of direction also deceive on a terminal. */
-function printable(text: string): string {
-  return text.replace(UNPRINTABLE, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
-}
-
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\u2028\u2029]/gu;
 
 /** Milliseconds to a tenth. */
 function round(ms: number): number {

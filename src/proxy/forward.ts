@@ -6,6 +6,7 @@ import type { Forward } from '../gate.ts';
 import { blameShim, mayBlameShim } from '../gateway/blame.ts';
 import { buildResponseHeaders } from '../headers/response.ts';
 import type { EndReason } from '../observe/log.ts';
+import { usageTail, type Usage, type UsageTail } from '../observe/usage.ts';
 import type { PassingBody } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import { gatewayFault } from './fault.ts';
@@ -44,6 +45,8 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   #length = -1;
   /** What this tick has brought and was not written yet. */
   #read: Buffer[] = [];
+  /** The end of a reply that tells its usage. */
+  #tail: UsageTail | undefined;
   /** A small body that came in one piece, as Latin-1. */
   #whole: string | undefined;
 
@@ -51,6 +54,16 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#exchange = exchange;
     this.#decision = decision;
     this.#body = body;
+  }
+
+  /** Whether it is an event stream, as far as its answer has begun. */
+  get streams(): boolean {
+    return this.#boundary !== undefined;
+  }
+
+  /** The tokens of the run, where the gateway told them. */
+  get usage(): Usage | undefined {
+    return this.#tail?.read();
   }
 
   /**
@@ -125,7 +138,9 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       this.end('gateway_gone', refuse('gateway_bad_response', { reason }));
       return;
     }
-    head.headers.push('x-request-id', id, ...corsHeaders(this.#decision.about.origin));
+    const { about, route, answerHeaders } = this.#decision;
+    head.headers.push('x-request-id', id, ...answerHeaders, ...corsHeaders(about.origin));
+    if (this.#exchange.audited) this.#tail = usageTail(route.template, contentType, contentEncoding);
     // What is left of the request could not be told from the next one.
     if (closes) head.headers.push('connection', 'close');
     this.#exchange.begin();
@@ -157,6 +172,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   #pass(chunk: Buffer): void {
     this.#exchange.bytesOut += chunk.length;
     this.#boundary?.push(chunk);
+    this.#tail?.push(chunk);
     this.#timer?.refresh();
     if (chunk.length === this.#length && chunk.length <= SMALL_BYTES) {
       // The end of the response follows in this tick: as text, the body goes out with its head in one write.

@@ -2,13 +2,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { ERRORS, refuse, refuseLargeBody, type Refusal } from '../errors.ts';
-import type { Forward } from '../gate.ts';
-import type { EndReason, Logger } from '../observe/log.ts';
+import type { About, Decision, Forward } from '../gate.ts';
+import type { EndReason } from '../observe/log.ts';
 import { checkToolBody } from '../policy/tools.ts';
 import type { RequestFacts } from '../types.ts';
 import { collectBody, PassingBody, type BodyWatch } from './body.ts';
 import { Exchange } from './exchange.ts';
 import { Forwarding } from './forward.ts';
+import { recordDecision, recordEnd, type Asked, type Observers } from './record.ts';
 import { answerPreflight, writeRawRefusal } from './refuse.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -23,7 +24,7 @@ const WAITING_BODY_BYTES = 16 * 1024;
 export interface ProxyParts {
   /** What the next request is judged and carried by. */
   readonly current: () => Snapshot;
-  readonly logger: Logger;
+  readonly observers: Observers;
   readonly randomId: () => string;
 }
 
@@ -43,6 +44,8 @@ export interface HttpProxy {
   idle(socket: Duplex): void;
   /** Ends every request that is at the gateway, told where it can be. */
   endAll(reason: EndReason, refusal: Refusal): void;
+  /** How many requests are open, and how many event streams among them. */
+  open(): { readonly requests: number; readonly streams: number };
   /** Ends every open request whose credential would not let it through any more, told where it can be. */
   recheck(): void;
 }
@@ -52,7 +55,7 @@ export interface HttpProxy {
  * @returns the proxy
  */
 export function createHttpProxy(parts: ProxyParts): HttpProxy {
-  const { current, logger, randomId } = parts;
+  const { current, observers, randomId } = parts;
   /**
    * The exchange of each connection; at most one is open at a time. By connection, since a collection that gains and
    * loses a key with every request leaves dead tables, which keep requests until the next full garbage collection.
@@ -72,17 +75,17 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
       }
       if (!res.socket.writable) return;
       const snapshot = current();
-      const exchange = new Exchange(randomId(), req, res, snapshot, logger);
+      const exchange = new Exchange(randomId(), req, res, snapshot, observers);
       const { socket } = req;
       if (!latest.has(socket)) socket.once('close', () => latest.delete(socket));
       latest.set(socket, exchange);
       guard(exchange, () => {
         const decision = snapshot.gate.decide(factsOf(req));
-        exchange.about = decision.about;
-        if (decision.kind === 'refuse') exchange.refuse(decision);
-        else if (decision.kind === 'preflight')
-          answerPreflight(res, exchange.id, decision.about.origin, exchange.closes);
-        else forward(exchange, decision);
+        if (!(decision instanceof Promise)) act(exchange, decision);
+        else
+          void decision
+            .then((later) => guard(exchange, () => act(exchange, later)))
+            .catch((error) => exchange.fail(error));
       });
     },
 
@@ -93,16 +96,17 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
       }
       const id = randomId();
       let refusal: Refusal;
-      let caller: string | undefined;
+      let about: About = { peer: req.socket.remoteAddress };
       try {
-        const decision = current().gate.decide(factsOf(req));
-        caller = decision.about.caller;
+        // A method that no route has is refused before any store could be asked.
+        const decision = current().gate.decide(factsOf(req)) as Decision;
+        about = decision.about;
         refusal = decision.kind === 'refuse' ? decision : refuse('method_not_allowed', { allow: [] });
       } catch (error) {
-        logger.error({ id, err: error }, 'unexpected error');
+        observers.logger.error({ id, err: error }, 'unexpected error');
         refusal = refuse('internal_error');
       }
-      refuseSocket(socket, refusal, { id, caller, method: 'CONNECT', peer: req.socket.remoteAddress });
+      refuseSocket(socket, refusal, { id, method: 'CONNECT', target: '' }, about);
     },
 
     broken(socket, refusal) {
@@ -117,7 +121,8 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
         exchange.forwarding?.abandon('caller_gone');
         exchange.breakOff(refusal);
       } else if (refusal && socket.writable) {
-        refuseSocket(socket, refusal, { id: randomId(), peer: (socket as IncomingMessage['socket']).remoteAddress });
+        const { remoteAddress: peer } = socket as IncomingMessage['socket'];
+        refuseSocket(socket, refusal, { id: randomId(), method: '', target: '' }, { peer });
       } else {
         socket.destroy();
       }
@@ -139,6 +144,11 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
 
     endAll(reason, refusal) {
       for (const { forwarding } of latest.values()) forwarding?.end(reason, refusal);
+    },
+
+    open() {
+      const open = [...latest.values()].filter(({ res }) => !res.closed);
+      return { requests: open.length, streams: open.filter(({ forwarding }) => forwarding?.streams).length };
     },
 
     recheck() {
@@ -174,6 +184,23 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
     return exchange?.res.closed ? undefined : exchange;
   }
 
+  function act(exchange: Exchange, decision: Decision): void {
+    exchange.about = decision.about;
+    if (decision.kind === 'forward') {
+      exchange.release = decision.release;
+      // The caller may have left, or sent what is no HTTP, while a store was asked.
+      if (exchange.over) decision.release();
+      else forward(exchange, decision);
+    } else if (exchange.over) {
+      return;
+    } else if (decision.kind === 'refuse') {
+      exchange.refuse(decision);
+    } else {
+      exchange.decided('preflight');
+      answerPreflight(exchange.res, exchange.id, decision.about.origin, exchange.closes);
+    }
+  }
+
   function forward(exchange: Exchange, decision: Forward): void {
     const { req } = exchange;
     const { contentLength, bodyLimit, tools } = decision;
@@ -188,7 +215,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
       collectBody(req, watch, (body) =>
         guard(exchange, () => {
           // Its credential was revoked while its body came.
-          if (exchange.res.headersSent) return;
+          if (exchange.over) return;
           const refusal = tools && checkToolBody(tools, body);
           if (refusal) exchange.refuse(refusal);
           else send(exchange, decision, body);
@@ -206,6 +233,8 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
 
   function send(exchange: Exchange, decision: Forward, body: Buffer | PassingBody | null): Forwarding {
     const passing = body instanceof PassingBody ? body : undefined;
+    const { wouldRefuse } = decision.about;
+    exchange.decided(wouldRefuse ? 'would_refuse' : 'forward', wouldRefuse);
     const forwarding = new Forwarding(exchange, decision, passing);
     const { pool, gatewayIdle } = exchange.snapshot;
     exchange.forwarding = forwarding;
@@ -234,10 +263,12 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
     }
   }
 
-  function refuseSocket(socket: Duplex, refusal: Refusal, known: Readonly<Record<string, unknown>>): void {
+  function refuseSocket(socket: Duplex, refusal: Refusal, asked: Asked, about: About): void {
     const { code, reason } = refusal;
-    writeRawRefusal(socket, refusal, known.id as string);
-    logger.info({ ...known, status: ERRORS[code].status, code, reason, end: 'refused' }, 'request');
+    writeRawRefusal(socket, refusal, asked.id);
+    recordDecision(observers, asked, about, 'refuse', code);
+    const nothing = { ttfb: 0, ms: 0, in: 0, out: 0, forwarded: false };
+    recordEnd(observers, asked, about, { ...nothing, status: ERRORS[code].status, code, reason, end: 'refused' });
   }
 }
 

@@ -1,18 +1,21 @@
 /** The admin listener, for operators on this machine. Nothing here changes anything. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Metrics } from '../observe/metrics.ts';
 import { createServer } from '../proxy/node-http.ts';
 import { HEALTH_PATHS, type Check, type Health, type HealthPath } from './health.ts';
 
 /** What the admin listener can ask. */
 export interface AdminParts {
   readonly health: Health;
+  /** Where there are metrics. */
+  readonly metrics: Pick<Metrics, 'render'> | undefined;
 }
 
 /**
  * @param parts what it can ask
  * @returns Node's HTTP server, not listening yet
  */
-export function createAdminListener({ health }: AdminParts): Server {
+export function createAdminListener({ health, metrics }: AdminParts): Server {
   return createServer((req, res) => {
     const [path, query] = split(req.url ?? '');
     if (!isLocalHost(req.headers.host)) answer(req, res, 421, 'this host name is not served here');
@@ -21,6 +24,11 @@ export function createAdminListener({ health }: AdminParts): Server {
       void health(path).then((checks) => {
         const fine = checks.every(({ ok }) => ok);
         answer(req, res, fine ? 200 : 503, query === 'verbose' ? verbose(path, checks) : brief(checks));
+      });
+    } else if (metrics && path === '/metrics' && query === undefined) {
+      void metrics.render().then(({ contentType, body }) => {
+        res.writeHead(200, { 'content-type': contentType, 'cache-control': 'no-store' });
+        res.end(req.method === 'HEAD' ? undefined : body);
       });
     } else answer(req, res, 404, 'not found');
   });

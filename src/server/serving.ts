@@ -1,12 +1,13 @@
 /** Configurations as they are served: one at a time, replaced as one reference. */
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { lookup } from 'node:dns';
 import { isDeepStrictEqual } from 'node:util';
 import { createTokenTable } from '../callers/table.ts';
 import type { Config } from '../config/config.ts';
-import { createGate } from '../gate.ts';
+import { createGate, type GateParts } from '../gate.ts';
 import { createGatewayPool, type GatewayPool } from '../gateway/pool.ts';
 import { createPresenter, secretsOf } from '../gateway/present.ts';
+import { createTraceIds, type TraceIds } from '../headers/trace.ts';
 import { createAuthorize } from '../policy/authorize.ts';
 import type { Snapshot } from '../proxy/snapshot.ts';
 
@@ -14,6 +15,8 @@ import type { Snapshot } from '../proxy/snapshot.ts';
 const FIXED = {
   'listen.host, listen.port, listen.socket': ({ listen }: Config) => listen.address,
   'limits.headerBytes': ({ limits }: Config) => limits.headerBytes,
+  'limits.store, limits.onStoreFailure': ({ limits }: Config) => limits.store,
+  audit: (config: Config) => config.audit,
   admin: (config: Config) => config.admin,
   probes: (config: Config) => config.probes,
   control: (config: Config) => config.control,
@@ -33,18 +36,24 @@ export interface Serving {
   destroy(): Promise<void>;
 }
 
-/** What tests hand in: another DNS, another clock. */
+/** What the gate asks that outlives a configuration. */
+export type Admission = Pick<GateParts, 'limiter' | 'unaudited'>;
+
+/** What tests hand in: another DNS, another clock, ids that are known. */
 export interface ServingOptions {
   readonly lookup?: typeof lookup;
   readonly now?: () => number;
+  readonly traceIds?: TraceIds;
 }
 
 /**
  * @param config the first configuration
+ * @param admission what counts for all configurations
  * @param options for tests
  * @returns the configuration as it is served
  */
-export function createServing(config: Config, options: ServingOptions): Serving {
+export function createServing(config: Config, admission: Admission, options: ServingOptions): Serving {
+  const traceIds = options.traceIds ?? createTraceIds(randomBytes);
   const pools = new Set<GatewayPool>();
   let served = config;
   let snapshot = build(config, openPool(config));
@@ -82,6 +91,8 @@ export function createServing(config: Config, options: ServingOptions): Serving 
       presenter,
       tokens: createTokenTable(config.callers),
       authorize: createAuthorize(config, randomUUID),
+      ...admission,
+      traceIds,
       now: options.now ?? Date.now,
     });
     return {

@@ -5,12 +5,14 @@ import type { Server } from 'node:http';
 import type { Config } from '../config/config.ts';
 import { refuse } from '../errors.ts';
 import type { Logger } from '../observe/log.ts';
+import { createLimiter } from '../limits/limiter.ts';
 import { createHttpProxy } from '../proxy/http.ts';
 import { createAdminListener } from './admin.ts';
 import { createControlListener } from './control.ts';
 import { createHealth } from './health.ts';
 import { listen, urlOf, type SocketAddress } from './listen.ts';
 import { createListener } from './listener.ts';
+import { startObservers, type ProgramFacts } from './observers.ts';
 import { createProbesListener } from './probes.ts';
 import { createServing, type ServingOptions } from './serving.ts';
 
@@ -35,6 +37,8 @@ export interface RunningShim {
   apply(config: Config): string[];
   /** Is told how the last reload went, for readiness: words for a fault, `undefined` when it was fine. */
   reloaded(fault: string | undefined): void;
+  /** Opens the audit file anew, which somebody may have moved away. */
+  reopen(): void;
   /** Fails readiness, waits `drain.delay`, stops accepting, gives requests under way `drain.timeout`, ends the rest, told. */
   drain(): Promise<void>;
   /** Settles when somebody asks for the end on the control socket. */
@@ -43,22 +47,33 @@ export interface RunningShim {
   stop(): Promise<void>;
 }
 
-/** What tests hand in: shorter limits, in milliseconds. */
+/** What the program hands in, and tests: shorter limits, in milliseconds. */
 export interface ShimOptions extends ServingOptions {
   readonly headersTimeout?: number;
   readonly idleTimeout?: number;
+  /** Without it there are neither metrics nor spans. */
+  readonly program?: ProgramFacts;
 }
 
 /**
  * @param config the running configuration
  * @param logger where request lines go
- * @param options for tests
+ * @param options the process, and what tests change
  * @returns the shim, listening
- * @throws when an address cannot be listened on. A gateway that is down is no error.
+ * @throws AuditError, or the system's error when an address cannot be listened on. A gateway that is down is no error.
  */
 export async function startShim(config: Config, logger: Logger, options: ShimOptions = {}): Promise<RunningShim> {
-  const serving = createServing(config, options);
-  const proxy = createHttpProxy({ current: serving.current, logger, randomId: randomUUID });
+  const limiter = await createLimiter(config.limits.store, logger);
+  const serving = createServing(config, { limiter, unaudited }, options);
+  const observers = await startObservers(config, logger, options.program, {
+    open: () => proxy.open(),
+    pool: () => serving.current().pool.stats,
+    ...(config.limits.store && {
+      limitStore: () => ({ failures: limiter.withoutStore, up: limiter.storeUp }),
+    }),
+  });
+  const { audit, metrics } = observers;
+  const proxy = createHttpProxy({ current: serving.current, observers, randomId: randomUUID });
   const { headerBytes, connections } = config.limits;
   const server = createListener({ ...options, proxy, headerBytes, connections });
 
@@ -71,7 +86,7 @@ export async function startShim(config: Config, logger: Logger, options: ShimOpt
     reloadFault: () => reloadFault,
   });
   const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
-  const admin = config.admin && createAdminListener({ health });
+  const admin = config.admin && createAdminListener({ health, metrics });
   const probes = config.probes && createProbesListener(health);
   const control =
     config.control &&
@@ -100,6 +115,10 @@ export async function startShim(config: Config, logger: Logger, options: ShimOpt
     },
     reloaded(fault) {
       reloadFault = fault;
+      metrics?.reloaded(fault === undefined, Date.now());
+    },
+    reopen() {
+      audit?.reopen();
     },
     async drain() {
       await endRequests();
@@ -151,5 +170,10 @@ export async function startShim(config: Config, logger: Logger, options: ShimOpt
       one.closeAllConnections();
     }
     await Promise.all([...closed, serving.destroy()]);
+    await Promise.all([limiter.close(), observers.close()]);
+  }
+
+  function unaudited(): boolean {
+    return config.audit?.required === true && audit?.healthy === false;
   }
 }

@@ -1,5 +1,16 @@
 /** `auth-shim audit …`, on real files. */
-import { appendFileSync, closeSync, openSync, renameSync, rmSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  linkSync,
+  openSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { runAuditSummary, runAuditTail } from '../../src/commands/audit.ts';
@@ -156,6 +167,18 @@ void t.test('broken lines are counted, never a crash', async (t) => {
   t.equal(await runAuditSummary(odd, { config, since: '24h' }), 0);
 });
 
+void t.test('a line without an end is not kept in memory', async (t) => {
+  const world = folder(t, decision(1));
+  truncateSync(world.path, 100 * 1024 * 1024);
+  appendFileSync(world.path, `\n${decision(2)}`);
+  t.equal(await runAuditTail(world, { config, lines: '20', json: true }), 0);
+  t.strictSame(ids(world), ['id-1', 'id-2']);
+  t.equal(world.err(), '1 broken line was skipped\n');
+  touch(world.path);
+  t.equal(await runAuditSummary(world, { config, since: '24h', json: true }), 0);
+  t.ok(process.resourceUsage().maxRSS < 400 * 1024);
+});
+
 void t.test('nothing of a record reaches a terminal as a command', async (t) => {
   const evil = '\u001b[2J\u009b31m\u007f\r\n\u202e\u2028\ud800\u0000é';
   // Written by somebody else: not escaped as the shim would.
@@ -200,6 +223,8 @@ void t.test('tail -f: across rotation and truncation, until a signal', async (t)
   renameSync(`${path}.1`, `${path}.2`);
   renameSync(path, `${path}.1`);
   writeFileSync(path, decision(33));
+  // A shim needs up to a second to notice that its file was moved.
+  await new Promise((resolve) => setTimeout(resolve, 600));
   writeSync(old, decision(31));
   closeSync(old);
   await shown('id-33');
@@ -286,6 +311,13 @@ REFUSALS  CODE                RULE
 7 lines could not be written and are missing
 `,
   );
+});
+
+void t.test('summary: a file that was rotated meanwhile, and has two names, counts once', async (t) => {
+  const world = folder(t, decision(1));
+  linkSync(world.path, `${world.path}.1`);
+  t.equal(await runAuditSummary(world, { config, since: '24h', json: true }), 0);
+  t.match(JSON.parse(world.out()), { callers: [{ requests: 1 }] });
 });
 
 void t.test('summary: percentiles to within 3 %', async (t) => {

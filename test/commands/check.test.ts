@@ -81,6 +81,7 @@ void t.test('the schema for editors', async (t) => {
     'limits',
     'stream',
     'drain',
+    'audit',
     'admin',
     'probes',
     'control',

@@ -105,6 +105,84 @@ void t.test('from a gateway behind a proxy', async (t) => {
   t.match((await load()).config.gateway.auth, { mode: 'trusted-proxy', userHeader: 'x-user-5hTq' });
 });
 
+void t.test('from a gateway behind a proxy: the names of its headers, and where they come from', async (t) => {
+  const file = (proxy: string): string => `{ gateway: { auth: { mode: 'trusted-proxy', trustedProxy: ${proxy} } } }`;
+  const env = {
+    OPENCLAW_USER_HEADER: 'x-user-5hTq',
+    OPENCLAW_REQUIRED_HEADER_2: 'x-proof-93kD',
+    MY_PROOF: 'x-mine-8dFk',
+  };
+  const secret = await init(
+    t,
+    file(
+      "{ userHeader: 'x-user-5hTq', requiredHeaders: ['X-Forwarded-Proto', 'x-proof-93kD', 'x-auth-request-email', '${MY_PROOF}', 'x-proof-93kD'] }",
+    ),
+    { from: 'oc.json' },
+    env,
+  );
+  t.equal(secret.code, 0);
+  t.notMatch(secret.text() + secret.err, /5hTq|93kD/);
+  t.match(secret.err, /export OPENCLAW_USER_HEADER=… .*trustedProxy\.userHeader of oc\.json/);
+  t.match(secret.err, /export OPENCLAW_REQUIRED_HEADER_2=… .*trustedProxy\.requiredHeaders\[1\] of oc\.json/);
+  t.match(secret.err, /export MY_PROOF=… .*requiredHeaders\[3\]/);
+  t.match((await secret.load()).config.gateway.auth, {
+    userHeader: 'x-user-5hTq',
+    requiredHeaders: [
+      ['x-proof-93kD', '1'],
+      ['x-auth-request-email', '1'],
+      ['x-mine-8dFk', '1'],
+    ],
+  });
+
+  const plain = await init(
+    t,
+    file("{ userHeader: 'X-Forwarded-User', requiredHeaders: ['x-forwarded-host'], allowUsers: ['nick'] }"),
+    { from: 'oc.json' },
+    {},
+  );
+  t.match((await plain.load()).config.gateway.auth, { userHeader: 'X-Forwarded-User', requiredHeaders: [] });
+  t.notMatch(plain.err, /export/);
+  t.match(plain.err, /^warning: .*trustedProxy\.allowUsers/m);
+});
+
+void t.test('what cannot be taken from the file is told, there and in what is written', async (t) => {
+  for (const [gateway, says] of [
+    ['{ $include: "./gateway.json5" }', /oc.json has \$include: .* were not read/],
+    ["{ bind: 'lan' }", /gateway.bind of oc.json opens the gateway to the network/],
+    ["{ bind: 'custom', customBindHost: '0.0.0.0' }", /opens the gateway to the network/],
+    ["{ bind: 'custom', customBindHost: '192.0.2.7' }", /gateway.bind of oc.json is not loopback/],
+    ["{ bind: 'tailnet' }", /is not loopback/],
+  ] as const) {
+    const { code, err, text } = await init(t, `{ gateway: ${gateway} }`, { from: 'oc.json' });
+    t.equal(code, 0, gateway);
+    t.match(err, new RegExp(`^warning: .*${says.source}`, 'm'));
+    t.match(text(), new RegExp(`^# .*${says.source}`, 'm'));
+  }
+  const file = `{ gateway: { bind: 'custom', customBindHost: '127.0.0.9', auth: { token: '${TOKEN}' } } }`;
+  const near = await init(t, file, { from: 'oc.json' });
+  t.notMatch(near.err, /warning/);
+  t.equal((await near.load()).config.gateway.origin, 'http://127.0.0.9:18789');
+});
+
+void t.test('ports that meet none of the shim itself', async (t) => {
+  for (const port of [18780, 18781, 18782, 65534]) {
+    for (const keepToken of [false, true]) {
+      const file = `{ gateway: { port: ${port}, auth: { token: '${TOKEN}' } } }`;
+      const { code, load } = await init(t, file, { from: 'oc.json', keepToken });
+      t.equal(code, 0);
+      await t.resolves(load(), `${port}`);
+    }
+  }
+});
+
+void t.test('a folder is no file', async (t) => {
+  const world = testWorld(t.testdir({ folder: {} }));
+  for (const force of [false, true]) {
+    t.equal(await runInit(world, { config: 'folder', force }), 1);
+  }
+  t.match(world.err(), /^(folder is a folder: name the file to write in it\n){2}$/);
+});
+
 void t.test('keep the token: the caller goes on, on the port of the gateway', async (t) => {
   const { code, err, text, load } = await init(t, `{ gateway: { auth: { token: '${TOKEN}' } } }`, {
     from: 'oc.json',
@@ -159,6 +237,33 @@ const REFUSED: readonly {
     options: { from: 'oc.json' },
     says: /mode "magic" is not supported/,
   },
+  { name: 'no map', file: '[]', options: { from: 'oc.json' }, says: /oc.json is no configuration: the file is no map/ },
+  { name: 'nothing', file: 'null', options: { from: 'oc.json' }, says: /the file is no map/ },
+  {
+    name: 'auth as a text',
+    file: `{ gateway: { auth: '${TOKEN}' } }`,
+    options: { from: 'oc.json' },
+    says: /gateway.auth is no map/,
+  },
+  {
+    name: 'the place in JSON5',
+    file: `{ gateway: {\n  auth: { token: '${TOKEN}' }\n  port: 1 } }`,
+    options: { from: 'oc.json' },
+    says: /^oc.json is not JSON5 \(line 3, column 3\)$/m,
+  },
+  {
+    name: 'TLS of the gateway',
+    file: '{ gateway: { tls: { enabled: true } } }',
+    options: { from: 'oc.json' },
+    says: /gateway.tls.enabled is true, and TLS to the gateway is not supported by this version/,
+  },
+  {
+    name: 'no port above',
+    file: `{ gateway: { port: 65535, auth: { token: '${TOKEN}' } } }`,
+    options: { from: 'oc.json', keepToken: true },
+    says: /port 65535 is the highest: it cannot move to the next one/,
+  },
+  { name: 'a port too high', file: '{ gateway: { port: 65536 } }', options: { from: 'oc.json' }, says: /is no port/ },
   { name: 'no token to keep', options: { keepToken: true }, env: {}, says: /set OPENCLAW_GATEWAY_TOKEN/ },
   { name: 'no token in the file', file: '{}', options: { from: 'oc.json', keepToken: true }, says: /holds no token/ },
   {

@@ -231,6 +231,21 @@ void t.test('refused', async (t) => {
   }
 });
 
+void t.test('too many tokens, and what is wrong with each of them', async (t) => {
+  const text = one('tokens: [{ hash: x }, { hash: y, foo: 1 }, { hash: z }], scopes: [nonsense]');
+  t.match(
+    (await faultsOf(text)).map((line) => line.replace(/^\S+ /, '').slice(0, 60)),
+    [
+      /^callers\[0\].tokens: at most two tokens/,
+      /^callers\[0\].tokens\[0\].hash: expected "sha256:"/,
+      /^callers\[0\].tokens\[1\].hash: expected "sha256:"/,
+      /^callers\[0\].tokens\[1\].foo: unknown key/,
+      /^callers\[0\].tokens\[2\].hash: expected "sha256:"/,
+      /^callers\[0\].scopes\[0\]: unknown scope/,
+    ],
+  );
+});
+
 void t.test('a prefix that names an agent needs no pin', async (t) => {
   t.same(await faultsOf(one('sessionPrefix: "agent:main:page:"')), []);
   t.same(
@@ -254,4 +269,28 @@ void t.test('warnings', async (t) => {
     /tokens\[0\].hash: temporary: .* give the gateway a new secret/,
   ]);
   t.match(await warningsOf(one('')), [/callers\[0\]: "a" has no token/, /callers\[0\]: "a" has no scopes/]);
+});
+
+void t.test('warnings of tools: none is no scope needed, and none is no tool', async (t) => {
+  const hash = `tokens: [{ hash: "${HASH}" }]`;
+  t.same(await warningsOf(one(`${hash}, scopes: [], tools: [web_fetch]`)), []);
+  t.match(await warningsOf(one(`${hash}, scopes: [operator.write], tools: []`)), [
+    /callers\[0\].tools: "a" has an empty list of tools: it opens none$/,
+  ]);
+  t.match(await warningsOf(one(`${hash}, tools: []`)), [/"a" has no scopes/, /"a" has an empty list of tools/]);
+});
+
+void t.test('warnings of sessions that another caller can name', async (t) => {
+  const sessions = async (...callers: string[]): Promise<string[]> => {
+    const items = callers.map((caller, index) => {
+      const token = `tokens: [{ hash: "sha256:${digest(String(index))}" }]`;
+      return `{ name: c${index}, ${token}, scopes: [operator.write], ${caller} }`;
+    });
+    return warningsOf(textOf({ callers: `[${items.join(', ')}]` }));
+  };
+  t.same(await sessions('agent: main', 'sessionPrefix: "agent:main:x:"', 'sessionPrefix: "y:"'), [
+    'callers[0].agent: "c0" can name the sessions of "c1", "c2"; give it a sessionPrefix of its own',
+  ]);
+  t.same(await sessions('agent: main', 'sessionPrefix: "agent:main2:x:"', 'agent: main'), []);
+  t.same(await sessions('agent: main, sessionPrefix: "agent:main:a:"', 'sessionPrefix: "agent:main:b:"'), []);
 });

@@ -125,7 +125,15 @@ const CASES: readonly {
     name: 'another expiry on one line',
     edit: (text) => setExpires(text, 'd', D, '2028-01-01'),
     gone: [`    - {hash: 'sha256:${D}',   expires: 2027-01-01}  # d1`],
-    come: [`    - { hash: 'sha256:${D}', expires: 2028-01-01 }  # d1`],
+    come: [`    - {hash: 'sha256:${D}',   expires: 2028-01-01}  # d1`],
+  },
+  {
+    name: 'a first expiry on one line',
+    edit: (text) => setExpires(text, 'b', C, '2028-01-01'),
+    gone: [`  - { name: b, tokens: [ { hash: "sha256:${C}" } ], scopes: [operator.read] }   # inline`],
+    come: [
+      `  - { name: b, tokens: [ { hash: "sha256:${C}", expires: 2028-01-01 } ], scopes: [operator.read] }   # inline`,
+    ],
   },
 ];
 
@@ -137,6 +145,37 @@ void t.test('every other line stays byte for byte', async (t) => {
       t.equal(edit(crlf), edit(TEXT).replaceAll('\n', '\r\n'), 'with CRLF as well');
     });
   }
+});
+
+void t.test('a caller on one line, and every other byte stays', async (t) => {
+  const token = `{ hash: sha256:${NEW} }`;
+  const [first, second] = [`{hash: 'sha256:${A}'}`, `{ hash: "sha256:${B}",   expires: 2027-01-01 }`];
+  const add = (text: string): string => addToken(text, 'b', { hash: NEW });
+  for (const [before, after] of [
+    ['  - { name: b, scopes:  [x], tokens: [] }', `  - { name: b, scopes:  [x], tokens: [${token}] }`],
+    ['  - {name: b, tokens: [ ], scopes: [x]} # b', `  - {name: b, tokens: [${token} ], scopes: [x]} # b`],
+    ['  - { name: b, tokens:, scopes: [ x ] }', `  - { name: b, tokens: [${token}], scopes: [ x ] }`],
+    ['  - { name: b, tokens: null }', `  - { name: b, tokens: [${token}] }`],
+    ['  - { name: b, tokens }', `  - { name: b, tokens: [${token}] }`],
+    ['  - {"name":"b","tokens":null}', `  - {"name":"b","tokens":[${token}]}`],
+    ['  - { name: b,   scopes: [x] , }', `  - { name: b,   scopes: [x], tokens: [${token}] , }`],
+    [`  - { name: b, tokens: [${first}] }`, `  - { name: b, tokens: [${first}, ${token}] }`],
+    [`  - name: b\n    tokens: [${first}]   # one`, `  - name: b\n    tokens: [${first}, ${token}]   # one`],
+    [
+      `  - name: b\n    tokens: [\n      ${first}, # one\n      ${second} # two\n    ]`,
+      `  - name: b\n    tokens: [\n      ${first}, # one\n      ${second}, ${token} # two\n    ]`,
+    ],
+  ] as const) {
+    t.equal(add(`callers:\n${before}\nend: 1\n`), `callers:\n${after}\nend: 1\n`, before);
+  }
+  t.equal(add('{"callers":[{"name":"b","tokens":[]}]}'), `{"callers":[{"name":"b","tokens":[${token}]}]}`, 'JSON');
+  const two = `callers: [{ name: b, tokens: [${first},  ${second}] }]\n`;
+  t.equal(removeToken(two, 'b', A), `callers: [{ name: b, tokens: [${second}] }]\n`);
+  t.equal(removeToken(two, 'b', B), `callers: [{ name: b, tokens: [${first}] }]\n`);
+  t.equal(
+    addCaller('callers: [{name: b}]   # all\n', 'new', ['operator.read'], { hash: NEW }),
+    `callers: [{name: b}, { name: new, tokens: [ ${token} ], scopes: [ operator.read ] }]   # all\n`,
+  );
 });
 
 void t.test('a first caller, wherever the list is', async (t) => {

@@ -133,8 +133,8 @@ const NOT_A_CONFIGURATION: readonly { name: string; text: string; says: readonly
   { name: 'no gateway', text: 'drain: {}\n', says: [/^1:1 gateway: this key is required/] },
   {
     name: 'a key of later',
-    text: textOf({ audit: '{}' }),
-    says: [/^2:1 audit: this key is not supported by this version/],
+    text: textOf({ issuers: '[]' }),
+    says: [/^2:1 issuers: this key is not supported by this version/],
   },
   { name: 'a section without value', text: `${textOf()}admin:\n`, says: [/^2:1 admin: expected a map, found nothing/] },
 ];

@@ -20,6 +20,8 @@ const FILES = {
   '/oc-exec.json': '{ gateway: { auth: { token: { source: "exec", provider: "vault", id: "x" } } } }',
   '/oc-empty.json': '{ gateway: { auth: { token: "" } } }',
   '/oc-none.json': '{ gateway: {} }',
+  '/oc-list.json': '[]',
+  '/oc-parts.json': '{ gateway: { auth: { $include: "./auth.json5" } } }',
   '/oc-broken.json': `{ gateway: { auth: { token: '${SECRET}' `,
   '/oc-other.json': `{ gateway: { auth: { mode: 'password', token: '${SECRET}' } } }`,
 };
@@ -69,7 +71,12 @@ const REFUSED: readonly { secret: string; mode?: string; says: RegExp }[] = [
   { secret: '{ file: /empty }', says: /secret.file: the file is empty/ },
   { secret: '{ file: /two-lines }', says: /secret.file: the file holds .* a line break/ },
   { secret: '{ openclaw: /missing.json }', says: /secret.openclaw: \/missing.json does not exist/ },
-  { secret: '{ openclaw: /oc-broken.json }', says: /secret.openclaw: \/oc-broken.json is not JSON5/ },
+  {
+    secret: '{ openclaw: /oc-broken.json }',
+    says: /secret.openclaw: \/oc-broken.json is not JSON5 \(line 1, column 52\)/,
+  },
+  { secret: '{ openclaw: /oc-list.json }', says: /oc-list.json is no configuration: the file is no map/ },
+  { secret: '{ openclaw: /oc-parts.json }', says: /has no gateway.auth.token; what it includes is not read/ },
   { secret: '{ openclaw: /oc-none.json }', says: /secret.openclaw: \/oc-none.json has no gateway.auth.token/ },
   { secret: '{ openclaw: /oc-empty.json }', says: /secret.openclaw: gateway.auth.token of \/oc-empty.json is empty/ },
   { secret: '{ openclaw: /oc-exec.json }', says: /secret.openclaw: .* only the gateway can resolve/ },
@@ -96,13 +103,23 @@ void t.test('a variable that the gateway file names has to be set', async (t) =>
 
 void t.test('placeholders', async (t) => {
   const fillers =
-    'undefined null NULL changeme CHANGEME your-token replace-me <token> ${TOKEN} {{token}} %TOKEN% xxxx XXXXXXXX **** 0000 password token';
+    'undefined null NULL changeme CHANGEME your-token replace-me <token> ${TOKEN} {{token}} %TOKEN% xxxx XXXXXXXX **** 0000 password token ' +
+    'REPLACE_ME_WITH_TOKEN REPLACE_ME REPLACE-ME-please replaceMe change-this change_me_now __OPENCLAW_REDACTED__ ' +
+    '<your-token> your_gateway_token YOUR-API-KEY-HERE insert_token_here paste-secret-here [REDACTED]';
   for (const filler of fillers.split(' ')) {
     t.match(
       await faultsOf(withSecret('{ env: FILLER }'), worldOf({}, { FILLER: filler })),
       [/is a placeholder/],
       filler,
     );
+  }
+  for (const real of [
+    'replacement-9fK2mQ8vT1xYw',
+    'mykeyboard-Zk3mQ8vT1x',
+    'changed-Zk3mQ8vT1xYw',
+    'your-Zk3mQ8vT1xYw52kd',
+  ]) {
+    t.same(await faultsOf(withSecret('{ env: REAL }'), worldOf({}, { REAL: real })), [], real);
   }
 });
 

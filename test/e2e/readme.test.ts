@@ -9,11 +9,27 @@ import { MAIN, serve } from '../helpers/process.ts';
 import { GATEWAY_SECRET } from '../helpers/stack.ts';
 
 const README = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+const DROP_IN = await readFile(new URL('../../docs/drop-in.md', import.meta.url), 'utf8');
+const SAMPLE = await readFile(new URL('../../shim.config.yaml', import.meta.url), 'utf8');
 
-/** The shell blocks of a section, in their order. */
+/** The shell blocks of a text, in their order; those of a list without its indentation. */
+function blocksOf(text: string): string[] {
+  return [...text.matchAll(/^( *)```sh\n(.*?)^\1```$/gms)].map((match) =>
+    (match[2] as string).replaceAll(new RegExp(`^${match[1]}`, 'gm'), ''),
+  );
+}
+
+/** The shell blocks of a section of the README. */
 function blocks(heading: string): string[] {
-  const section = README.split(/^## /m).find((text) => text.startsWith(heading)) ?? '';
-  return [...section.matchAll(/^```sh\n(.*?)^```$/gms)].map((match) => match[1] as string);
+  return blocksOf(README.split(/^## /m).find((text) => text.startsWith(heading)) ?? '');
+}
+
+/** A block as it is run here: what is built already is not built, and what stays up is not started. */
+function runnable(block: string): string {
+  return block
+    .replace('npm ci && npm run build\n', '')
+    .replace('npx auth-shim serve\n', '')
+    .replaceAll('npx auth-shim', `"${process.execPath}" "${MAIN}"`);
 }
 
 async function shell(script: string, cwd: string, env: Record<string, string>): Promise<[number, string]> {
@@ -32,12 +48,10 @@ void t.test('"Use it", from init to the streamed reply', async (t) => {
     '.openclaw': {
       'openclaw.json': `{ gateway: { port: ${gateway.port}, auth: { mode: 'token', token: '${GATEWAY_SECRET}' } } }`,
     },
+    'shim.config.yaml': SAMPLE,
   });
-  const [setUp = '', request = '', sdk = ''] = blocks('Use it');
-  const commands = setUp
-    .replace('npm ci && npm run build\n', '')
-    .replace('npx auth-shim serve\n', '')
-    .replaceAll('npx auth-shim', `"${process.execPath}" "${MAIN}"`);
+  const [setUp = '', request = '', sdk = '', explain = ''] = blocks('Use it');
+  const commands = runnable(setUp);
   t.notMatch(commands, /npx|npm/);
   t.equal(commands.split('\n').filter((line) => line.includes(MAIN)).length, 3, 'init, token new and check');
 
@@ -59,6 +73,36 @@ void t.test('"Use it", from init to the streamed reply', async (t) => {
 
   const [, variables] = await shell(`${here(sdk)}\necho "$OPENAI_BASE_URL $OPENAI_API_KEY"`, home, { HOME: home });
   t.match(variables, new RegExp(`^${shim.url}/v1 shim_[0-9A-Za-z]{49}\n$`));
+
+  const [explained, decision] = await shell(runnable(explain), home, { HOME: home });
+  t.equal(explained, 0, 'from a terminal of its own');
+  t.match(decision, /^decision {2}forward$/m);
+  t.equal(await readFile(join(home, 'shim.config.yaml'), 'utf8'), SAMPLE, 'the sample of the repository stays');
+});
+
+void t.test('the drop-in page: each block in a terminal of its own, in a clone', async (t) => {
+  const file = `{ gateway: { port: 18789, auth: { mode: 'token', token: '${GATEWAY_SECRET}' } } }`;
+  const home = t.testdir({ '.openclaw': { 'openclaw.json': file }, 'shim.config.yaml': SAMPLE });
+  const steps = blocksOf(DROP_IN);
+  t.equal(steps.length, 3);
+  const words: string[] = [];
+  for (const step of steps) {
+    const [code, text] = await shell(runnable(step), home, { HOME: home });
+    t.equal(code, 0, text);
+    words.push(text);
+  }
+  t.match(words, [/drop-in\.config\.yaml is written/, /: ok, 1 caller/, /token [0-9a-f]{12} of "existing" is revoked/]);
+  t.equal(await readFile(join(home, 'shim.config.yaml'), 'utf8'), SAMPLE, 'the sample of the repository stays');
+});
+
+void t.test('commands stand in blocks that name the file they are about', (t) => {
+  for (const text of [README, DROP_IN]) {
+    for (const block of blocksOf(text).filter((one) => one.includes('npx auth-shim'))) {
+      t.match(block, /^export AUTH_SHIM_CONFIG=~\/\.openclaw\/[a-z.-]+\.yaml$/m);
+    }
+    t.notMatch(text.replaceAll(/^( *)```sh\n.*?^\1```$/gms, ''), /npx auth-shim \w/);
+  }
+  t.end();
 });
 
 void t.test('"Try it" and "Developing" name scripts that exist', async (t) => {

@@ -22,6 +22,7 @@ void t.test('what the head says', async (t) => {
     authorization: undefined,
     origin: undefined,
     requestMethod: undefined,
+    traceparent: undefined,
     forwardedFor: undefined,
     contentLength: 0,
     hasBody: false,
@@ -62,6 +63,7 @@ void t.test('what the head says', async (t) => {
     authorization: 'Bearer x',
     origin: 'https://a.example',
     requestMethod: 'POST',
+    traceparent: undefined,
     forwardedFor: '1.1.1.1, 2.2.2.2,3.3.3.3',
     contentLength: 12,
     hasBody: true,
@@ -201,4 +203,9 @@ void t.test('refused', async (t) => {
       httpVersion,
     );
   }
+});
+
+void t.test('a trace has one parent; two are none', async (t) => {
+  t.equal(passes([...HOST, 'TraceParent', 'x']).traceparent, 'x');
+  t.equal(passes([...HOST, 'traceparent', 'x', 'Traceparent', 'x']).traceparent, '');
 });

@@ -44,3 +44,9 @@ void t.test('the raw list is left as it was', async (t) => {
   one.push('late', 'x');
   t.strictSame(buildRequestHeaders(raw, [], NONE, ours), ['x', 'y', ...OURS]);
 });
+
+void t.test('the trace is ours; its state is the caller’s, and passes with their own trace alone', async (t) => {
+  const raw = ['Traceparent', '00-x', 'TraceState', 'a=1', 'traceparent', '00-y'];
+  t.strictSame(buildRequestHeaders(raw, [], NONE, OURS, true), ['TraceState', 'a=1', ...OURS]);
+  t.strictSame(buildRequestHeaders(raw, [], NONE, OURS, false), OURS);
+});

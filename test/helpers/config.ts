@@ -1,5 +1,6 @@
 /** A running configuration for tests of pure parts. */
 import type { Config, GatewayAuth, ListenConfig } from '../../src/config/config.ts';
+import { UNLIMITED } from '../../src/limits/limiter.ts';
 
 export interface ConfigParts extends Partial<Pick<Config, 'callers' | 'routes' | 'closedRoutes'>> {
   readonly auth?: GatewayAuth;
@@ -26,9 +27,17 @@ export function testConfig({ auth, listen, bodyLimit, ...more }: ConfigParts = {
     limits: { body: bodyLimit ?? 20 * 1024 * 1024, headerBytes: 16 * 1024, connections: 100 },
     stream: { heartbeat: 0, gatewayIdle: 0, endAtExpiry: true },
     drain: { delay: 0, timeout: 1000 },
+    audit: undefined,
     admin: undefined,
     probes: undefined,
     control: undefined,
     ...more,
   };
 }
+
+/** What a gate asks beyond its configuration, where that is not what is tested. */
+export const OPEN = {
+  limiter: UNLIMITED,
+  unaudited: () => false,
+  traceIds: { traceId: () => 'a'.repeat(32), spanId: () => 'b'.repeat(16) },
+} as const;

@@ -1,7 +1,16 @@
 /** Both hops that carry an identity, and what has to hold for every byte that callers and logs see. */
 import type { Test } from 'tap';
 import { rawExchange, type RawExchange } from './raw.ts';
-import { caller, callers, GATEWAY_SECRET, startStack, TOKENS, type Stack, type StackOptions } from './stack.ts';
+import {
+  caller,
+  callers,
+  GATEWAY_SECRET,
+  startStack,
+  TOKENS,
+  TRACEPARENT,
+  type Stack,
+  type StackOptions,
+} from './stack.ts';
 
 export type Hop = 'token' | 'trusted-proxy';
 export const HOPS: readonly Hop[] = ['token', 'trusted-proxy'];
@@ -42,7 +51,7 @@ export function callersAnd(...more: Parameters<typeof caller>[]): string {
  * @returns what the shim adds last, names and values alternating
  */
 export function ours(hop: Hop, name: string, scopes: string, client = STAND_IN): string[] {
-  const scoped = ['x-openclaw-scopes', scopes];
+  const scoped = ['x-openclaw-scopes', scopes, 'traceparent', TRACEPARENT];
   if (hop === 'token') return ['authorization', `Bearer ${GATEWAY_SECRET}`, ...scoped];
   const forwarded = ['x-forwarded-for', client, 'x-forwarded-proto', 'http', 'x-forwarded-host', 'localhost'];
   return [USER_HEADER, name, HOP_HEADER, HOP_VALUE, ...forwarded, ...scoped];

@@ -34,6 +34,11 @@ export function callers(): string {
   ].join('\n');
 }
 
+const TRACE_ID = 'a'.repeat(32);
+const SPAN_ID = 'b'.repeat(16);
+/** What the gateway is told of a trace that begins at the shim. */
+export const TRACEPARENT = `00-${TRACE_ID}-${SPAN_ID}-03`;
+
 export interface StackOptions {
   readonly gateway?: Partial<StandInOptions>;
   /** Another server in the gateway's place. */
@@ -90,7 +95,10 @@ export async function startStack(t: Test, options: StackOptions = {}): Promise<S
       },
     },
   );
-  const shim = await startShim(config, logger, options.limits);
+  const shim = await startShim(config, logger, {
+    traceIds: { traceId: () => TRACE_ID, spanId: () => SPAN_ID },
+    ...options.limits,
+  });
   t.teardown(() => shim.stop());
   const { port, host } = new URL(shim.url.startsWith('http') ? shim.url : 'http://socket');
   return {

@@ -30,6 +30,8 @@ export function testWorld(cwd: string, more: Partial<World> = {}): TestWorld {
     isTerminal: false,
     randomBytes,
     version: '0.0.0',
+    node: '24.0.0',
+    usage: () => ({ cpu: process.cpuUsage(), memory: process.memoryUsage() }),
     nextSignal: () => new Promise(() => undefined),
     onHangup: () => undefined,
     ...more,

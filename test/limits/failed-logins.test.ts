@@ -52,24 +52,24 @@ void t.test('without an address and a token nothing is counted', async (t) => {
   t.strictSame(fail(counter().count, 11), [...TEN, undefined]);
 });
 
-const SAME: readonly { name: string; first: string; then: string; same: boolean }[] = [
-  { name: 'a /64', first: '2001:db8:0:1::1', then: '2001:db8:0:1:ffff:ffff:ffff:ffff', same: true },
-  { name: 'two /64', first: '2001:db8:0:1::1', then: '2001:db8:0:2::1', same: false },
-  { name: 'two spellings', first: '2001:db8::1', then: '2001:0DB8:0000:0000:1::', same: true },
-  { name: 'a gap inside the /64', first: '1:0:0:4::', then: '1:0:0:5::', same: false },
-  { name: 'a gap after the /64', first: '1:2:3:4::', then: '1:2:3:5::', same: false },
-  { name: 'a gap at the start', first: '::1:2:3:4:5', then: '::2:2:3:4:5', same: false },
-  { name: 'no gap', first: '1:2:3:4:5:6:7:8', then: '1:2:3:4::', same: true },
-  { name: 'an IPv4-mapped address', first: '::ffff:192.0.2.1', then: '192.0.2.1', same: true },
-  { name: 'an IPv4-mapped address in hex', first: '::FFFF:c000:201', then: '192.0.2.1', same: true },
-  { name: 'two IPv4-mapped addresses', first: '::ffff:192.0.2.1', then: '::ffff:192.0.2.2', same: false },
+const SAME: readonly { name: string; first: string; second: string; same: boolean }[] = [
+  { name: 'a /64', first: '2001:db8:0:1::1', second: '2001:db8:0:1:ffff:ffff:ffff:ffff', same: true },
+  { name: 'two /64', first: '2001:db8:0:1::1', second: '2001:db8:0:2::1', same: false },
+  { name: 'two spellings', first: '2001:db8::1', second: '2001:0DB8:0000:0000:1::', same: true },
+  { name: 'a gap inside the /64', first: '1:0:0:4::', second: '1:0:0:5::', same: false },
+  { name: 'a gap after the /64', first: '1:2:3:4::', second: '1:2:3:5::', same: false },
+  { name: 'a gap at the start', first: '::1:2:3:4:5', second: '::2:2:3:4:5', same: false },
+  { name: 'no gap', first: '1:2:3:4:5:6:7:8', second: '1:2:3:4::', same: true },
+  { name: 'an IPv4-mapped address', first: '::ffff:192.0.2.1', second: '192.0.2.1', same: true },
+  { name: 'an IPv4-mapped address in hex', first: '::FFFF:c000:201', second: '192.0.2.1', same: true },
+  { name: 'two IPv4-mapped addresses', first: '::ffff:192.0.2.1', second: '::ffff:192.0.2.2', same: false },
 ];
 
 void t.test('which addresses are one', async (t) => {
-  for (const { name, first, then, same } of SAME) {
+  for (const { name, first, second, same } of SAME) {
     const { count } = counter();
     fail(count, 10, first);
-    t.equal(count(then, undefined), same ? 60 : undefined, name);
+    t.equal(count(second, undefined), same ? 60 : undefined, name);
   }
 });
 
@@ -101,6 +101,27 @@ void t.test('beyond the bound all others share one count, and it ends', async (t
   t.strictSame(fail(count, 5, known), TEN.slice(5), 'who is known has a count of their own');
   t.equal(count(known, undefined), 60);
   tick(60_000);
-  t.equal(count('10.1.0.99', undefined), undefined, 'there is room again');
-  t.strictSame(fail(count, 10, '10.1.0.99').at(-1), 60);
+  fail(count, 11, '10.1.0.99');
+  t.equal(count('10.1.0.98', undefined), undefined, 'there is room again for each');
+});
+
+void t.test('the count that is shared has windows as well', async (t) => {
+  const { count, tick } = counter();
+  const fill = (net: number): void => {
+    for (let i = 0; i < 10_000; i++) count(`10.${net}.${i >> 8}.${i & 255}`, undefined);
+  };
+  fill(0);
+  t.strictSame(fail(count, 11, '192.0.2.1'), [...TEN, 60]);
+  tick(60_000);
+  fill(1);
+  t.strictSame(fail(count, 11, '192.0.2.1'), [...TEN, 60]);
+});
+
+void t.test('who fails again after a minute does not keep the room of others', async (t) => {
+  const { count, tick } = counter();
+  for (let i = 0; i < 9_000; i++) count(`10.0.${i >> 8}.${i & 255}`, undefined);
+  tick(60_000);
+  count('10.0.0.0', undefined);
+  const others = Array.from({ length: 9_999 }, (_, i) => count(`10.1.${i >> 8}.${i & 255}`, undefined));
+  t.ok(others.every((wait) => wait === undefined));
 });

@@ -151,6 +151,7 @@ void t.test('the headers tell of the limit that is nearest', async (t) => {
   t.strictSame((await admitted(limiter, policy)).headers, headers(3, 0, 60));
   mock.timers.tick(60 * SECOND);
   t.strictSame((await refused(limiter, policy)).headers, headers(4, 0, 86_280));
+  t.strictSame((await admitted(limiter, { ...policy, requestsPerDay: 6 })).headers, headers(6, 1, 86_280));
 });
 
 void t.test('what is refused for one limit uses up no other', async (t) => {
@@ -187,7 +188,7 @@ void t.test('a number that changes applies at the next request', async (t) => {
 void t.test('requests at the same moment share the limit', async (t) => {
   const limiter = await newLimiter();
   const policy = { requestsPerMinute: 10, requestsPerDay: 7, streams: 20 };
-  const answers = await Promise.all(Array.from({ length: 25 }, () => limiter.admit('a', policy)));
+  const answers = await Promise.all(Array.from({ length: 25 }, async () => limiter.admit('a', policy)));
   const counted = (code: string): number =>
     answers.filter((answer) => (answer.kind === 'refuse' ? answer.code : answer.kind) === code).length;
   t.equal(counted('admitted'), 7);

@@ -15,7 +15,7 @@ interface Replica {
   readonly limiter: Limiter;
   readonly log: TestLog;
   /** `+` or the code of so many requests, one after the other. */
-  codes(times: number, policy: LimitPolicy): Promise<string>;
+  readonly codes: (times: number, policy: LimitPolicy) => Promise<string>;
 }
 
 async function startReplica(
@@ -192,21 +192,57 @@ void t.test('a store that is not there yet', async (t) => {
 });
 
 void t.test('a server that accepts connections and never answers', async (t) => {
-  for (const login of [{}, { password: 'p-Zk3mQ8vT1xYw' }]) {
-    await t.test('password' in login ? 'the login' : 'the first question', async (t) => {
+  for (const [name, more] of [
+    ['the first question', {}],
+    ['the login', { password: 'p-Zk3mQ8vT1xYw' }],
+  ] as const) {
+    await t.test(name, async (t) => {
       let connections = 0;
       const seen = Promise.withResolvers<void>();
-      const address = await startServer(t, () => {
-        if (++connections === 3) seen.resolve();
+      const address = await startServer(t, (socket) => {
+        if (++connections === 3) socket.once('data', () => seen.resolve());
       });
-      const { limiter, log, codes } = await startReplica(t, { ...address, ...login });
-      const [, ms] = await timed(codes(50, { requestsPerMinute: 100, requestsPerDay: 100 }));
-      t.ok(ms < 100, `${ms} ms`);
-      t.equal(limiter.withoutStore, 50);
+      const { limiter, log, codes } = await startReplica(t, { ...address, ...more });
       await seen.promise;
+      const [, ms] = await timed(codes(50, { requestsPerMinute: 100, requestsPerDay: 100 }));
+      t.ok(ms < 100, `${ms} ms, while it is being tried`);
+      t.equal(limiter.withoutStore, 50);
       t.strictSame(words(log), [DOWN], 'it is told once, however often it is tried');
     });
   }
+  await t.test('TLS', async (t) => {
+    const address = await startServer(t, () => undefined);
+    const { codes } = await startReplica(t, { ...address, tls: true } as RedisAddress);
+    t.equal(await codes(1, { requestsPerMinute: 1 }), '+');
+  });
+});
+
+void t.test('a connection that ends with a request on it', async (t) => {
+  let commands = 0;
+  const address = await startServer(t, (socket) => {
+    socket.on('data', () => {
+      if (++commands === 1) socket.write('*2\r\n:0\r\n:60000\r\n');
+      else socket.destroy();
+    });
+  });
+  const { limiter, codes } = await startReplica(t, address);
+  t.equal(limiter.storeUp, true);
+  const [found, ms] = await timed(codes(1, { requestsPerMinute: 1 }));
+  t.equal(found, '+');
+  t.ok(ms < 150, `${ms} ms: it is not repeated on the next connection`);
+  t.equal(commands, 2);
+});
+
+void t.test('the end of the limiter is not an end of the store, and does not wait for it', async (t) => {
+  const redis = await startRedis(t);
+  const { limiter, log } = await startReplica(t, redis.address);
+  redis.child.kill('SIGSTOP');
+  const [, ms] = await timed(limiter.close());
+  t.ok(ms < SOON, `${ms} ms`);
+  t.strictSame(log.lines, []);
+  await limiter.close();
+  const early = await startReplica(t, at(await freePort()));
+  await early.limiter.close();
 });
 
 void t.test('a store that is slow holds up no request for longer than one that is dead', async (t) => {

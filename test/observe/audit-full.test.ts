@@ -189,3 +189,28 @@ void t.test('a pipe that nobody reads: bounded, and the end does not wait for it
   t.ok(performance.now() - start < 4_000);
   t.match(trouble.at(-1), /ends without its last \d+ lines/);
 });
+
+void t.test('a line that comes while others are written does not stay behind', async (t) => {
+  const begun = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const;
+  const first = Promise.withResolvers<void>();
+  let writes = 0;
+  const target: AuditTarget = {
+    prepare: () => Promise.resolve(false),
+    async write(batch) {
+      begun[writes++]?.resolve();
+      if (writes === 1) await first.promise;
+      return batch.length;
+    },
+    writeSync: () => undefined,
+    reopen: () => undefined,
+    close: () => Promise.resolve(),
+  };
+  const { queue } = openQueue(t, target);
+  queue.push(line(0).repeat(100));
+  await begun[0].promise;
+  queue.push(line(100));
+  first.resolve();
+  await begun[1].promise;
+  await queue.close();
+  t.strictSame([queue.healthy, queue.dropped], [true, 0]);
+});

@@ -15,14 +15,17 @@ interface Ask {
   readonly path?: string;
   readonly openclaw?: Readonly<Record<string, string>>;
   readonly config?: Config;
+  readonly now?: number;
 }
+
+const NOW = Date.UTC(2026, 5, 1);
 
 function ask(
   caller: Caller,
-  { method = 'POST', path = '/v1/chat/completions', openclaw = {}, config = testConfig() }: Ask = {},
+  { method = 'POST', path = '/v1/chat/completions', openclaw = {}, config = testConfig(), now = NOW }: Ask = {},
 ) {
   const seen: Route[] = [];
-  const request = { method, path, openclaw: new Map(Object.entries(openclaw)) };
+  const request = { method, path, openclaw: new Map(Object.entries(openclaw)), now };
   const answer = createAuthorize(config, () => 'RANDOM')(caller, request, (route) => seen.push(route));
   return { answer, seen: seen.map(({ template }) => template) };
 }

@@ -5,13 +5,14 @@ import { readRequests } from '../helpers/requests.ts';
 import { startRawGateway } from '../helpers/raw-gateway.ts';
 import { openRaw, rawExchange, sendRaw } from '../helpers/raw.ts';
 import { get, post } from '../helpers/request-bytes.ts';
-import { startStack, TOKENS } from '../helpers/stack.ts';
+import { startStack, TRACEPARENT, TOKENS } from '../helpers/stack.ts';
 import { BODY, BROKEN_BODIES, CL, PASSED, REFUSED, TE } from './framing.cases.ts';
 
 const POST_BYTES = (port: string, framing: string, body: string): string =>
   'POST /v1/chat/completions HTTP/1.1\r\n' +
   `host: 127.0.0.1:${port}\r\nconnection: keep-alive\r\n` +
   'authorization: Bearer gateway-secret-0123456789abcdef\r\nx-openclaw-scopes: operator.read,operator.write\r\n' +
+  `traceparent: ${TRACEPARENT}\r\n` +
   `${framing}\r\n\r\n${body}`;
 
 void t.test(

@@ -98,7 +98,7 @@ for (const hop of HOPS) {
       const protectedOnes: string[] = [];
       for (let i = 0; i < rawHeaders.length; i += 2) {
         const folded = foldName(rawHeaders[i] as string);
-        if (folded === 'authorization' || isProtectedFamily(folded) || secret.includes(folded)) {
+        if (['authorization', 'traceparent'].includes(folded) || isProtectedFamily(folded) || secret.includes(folded)) {
           protectedOnes.push(rawHeaders[i] as string, rawHeaders[i + 1] as string);
         }
         if (['cookie', 'referer', 'te', 'trailer', 'upgrade', 'proxy-authorization'].includes(folded)) t.fail(folded);

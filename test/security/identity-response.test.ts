@@ -51,6 +51,8 @@ for (const hop of HOPS) {
         'connection',
         'date',
         'keep-alive',
+        'traceparent',
+        'traceparent',
         'transfer-encoding',
         'x-kept',
         'x-mine',

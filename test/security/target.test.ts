@@ -4,7 +4,7 @@ import { startRawGateway } from '../helpers/raw-gateway.ts';
 import { readRequests } from '../helpers/requests.ts';
 import { rawExchange } from '../helpers/raw.ts';
 import { authorized, get } from '../helpers/request-bytes.ts';
-import { startStack, TOKENS } from '../helpers/stack.ts';
+import { startStack, TRACEPARENT, TOKENS } from '../helpers/stack.ts';
 import { PASSED, REFUSED } from './target.cases.ts';
 
 void t.test('refused: the gateway sees zero bytes, and the process serves on', async (t) => {
@@ -80,7 +80,8 @@ void t.test('P16, P18, P21: headers that would choose method, target or gateway 
     gateway.text,
     'GET /v1/models?_method=DELETE HTTP/1.1\r\n' +
       `host: ${new URL(gateway.url).host}\r\nconnection: keep-alive\r\nX-Kept: yes\r\n` +
-      'authorization: Bearer gateway-secret-0123456789abcdef\r\nx-openclaw-scopes: operator.read\r\n\r\n',
+      'authorization: Bearer gateway-secret-0123456789abcdef\r\nx-openclaw-scopes: operator.read\r\n' +
+      `traceparent: ${TRACEPARENT}\r\n\r\n`,
   );
   t.equal(other.connections.length, 0);
 });
@@ -185,7 +186,7 @@ void t.test('P20, P22 health is open at its exact target alone, and takes no ide
     t.equal(
       gateway.text.slice(seen),
       `${line} HTTP/1.1\r\nhost: ${new URL(gateway.url).host}\r\n` +
-        `connection: ${line.startsWith('HEAD') ? 'close' : 'keep-alive'}\r\nx-openclaw-scopes: \r\n\r\n`,
+        `connection: ${line.startsWith('HEAD') ? 'close' : 'keep-alive'}\r\nx-openclaw-scopes: \r\ntraceparent: ${TRACEPARENT}\r\n\r\n`,
     );
   }
   const withToken = gateway.text.length;

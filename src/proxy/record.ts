@@ -1,0 +1,137 @@
+/** What is kept of a request: its line in the log, its records in the audit, its counts, its span. */
+import type { ErrorCode } from '../errors.ts';
+import type { About } from '../gate.ts';
+import { sessionId, type Audit, type DecisionRecord } from '../observe/audit.ts';
+import type { Logger, RequestRecord } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Tracing } from '../observe/tracing.ts';
+import type { Usage } from '../observe/usage.ts';
+
+/** Who is told. */
+export interface Observers {
+  readonly logger: Logger;
+  readonly audit?: Audit | undefined;
+  readonly metrics?: Metrics | undefined;
+  readonly tracing?: Tracing | undefined;
+}
+
+/** One request, as far as it is known before anything is decided. */
+export interface Asked {
+  readonly id: string;
+  readonly method: string;
+  readonly target: string;
+}
+
+/**
+ * @param observers the audit gets the record
+ * @param asked the request
+ * @param about what the gate learnt of it
+ * @param decision what became of it
+ * @param code of the refusal
+ */
+export function recordDecision(
+  { audit }: Observers,
+  { id, method, target }: Asked,
+  about: About,
+  decision: DecisionRecord['decision'],
+  code?: ErrorCode,
+): void {
+  if (!audit) return;
+  const { route, sessionKey } = about;
+  audit.write({
+    event: 'decision',
+    id,
+    caller: about.caller,
+    credential: about.token?.id,
+    method,
+    route: route?.template,
+    path: route ? undefined : pathOf(target),
+    agent: about.agent,
+    session: sessionKey === undefined ? undefined : sessionId(sessionKey),
+    scopes: about.scopes,
+    needs: route?.scope,
+    decision,
+    code,
+    peer: about.peer,
+    trace_id: about.trace?.traceId,
+  });
+}
+
+/** How a request ended, beyond what the gate learnt of it. */
+export type End = Pick<RequestRecord, 'status' | 'ttfb' | 'ms' | 'in' | 'out' | 'end'> & {
+  readonly code?: ErrorCode | undefined;
+  readonly reason?: string | undefined;
+  /** Whether the gateway was asked. */
+  readonly forwarded: boolean;
+  readonly usage?: Usage | undefined;
+};
+
+/**
+ * @param observers all of them get what is theirs
+ * @param asked the request
+ * @param about what the gate learnt of it
+ * @param end how it ended
+ */
+export function recordEnd({ logger, audit, metrics, tracing }: Observers, asked: Asked, about: About, end: End): void {
+  const { id, method, target } = asked;
+  const { forwarded, usage, code, status, ms, ttfb } = end;
+  const reason = end.reason === undefined ? undefined : printable(end.reason);
+  const { route, trace } = about;
+  // The log leaves out what is undefined.
+  const record: RequestRecord = {
+    id,
+    caller: about.caller,
+    token: about.token?.id,
+    method,
+    route: route?.template,
+    path: route ? undefined : pathOf(target),
+    peer: about.peer,
+    status,
+    code,
+    reason,
+    dropped: about.dropped?.length ? about.dropped : undefined,
+    ttfb,
+    ms,
+    in: end.in,
+    out: end.out,
+    end: end.end,
+    trace: trace?.traceId,
+  };
+  logger[code !== undefined && status >= 500 ? 'warn' : 'info'](record, 'request');
+  metrics?.finished(record, forwarded);
+  if (trace) tracing?.finished({ trace, target, record });
+  if (!audit || !forwarded) return;
+  audit.write({
+    event: 'end',
+    id,
+    caller: record.caller,
+    credential: record.token,
+    method,
+    route: record.route,
+    status,
+    code,
+    reason,
+    ms,
+    ttfb,
+    in: record.in,
+    out: record.out,
+    usage,
+    end: record.end,
+    trace_id: record.trace,
+  });
+}
+
+/** Without the query; nothing of a target in another form, which can hold a credential. */
+function pathOf(target: string): string | undefined {
+  if (!target.startsWith('/')) return undefined;
+  const mark = target.indexOf('?');
+  // Somebody may have put a token there.
+  return printable((mark < 0 ? target : target.slice(0, mark)).slice(0, 200)).replace(/[\w.~+=-]{24,}/g, '****');
+}
+
+/** JSON escapes C0 controls alone; C1 controls and changes of direction also deceive on a terminal. */
+function printable(text: string): string {
+  return text.replace(UNPRINTABLE, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\u2028\u2029]/gu;

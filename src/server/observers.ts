@@ -1,0 +1,61 @@
+/** Who is told of requests: audit, metrics and spans, as far as they are configured. */
+import type { Config } from '../config/config.ts';
+import { createAudit } from '../observe/audit.ts';
+import type { Logger } from '../observe/log.ts';
+import { createMetrics, type MetricSources } from '../observe/metrics.ts';
+import { startTracing } from '../observe/tracing.ts';
+import type { Observers } from '../proxy/record.ts';
+
+/** The process, as only the program's entry knows it. */
+export interface ProgramFacts {
+  /** Of the shim, and of Node without its `v`. */
+  readonly version: string;
+  readonly node: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly usage: MetricSources['usage'];
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+/** The observers, and their end. */
+export interface RunningObservers extends Observers {
+  /** Writes and sends what waits; two seconds at most. */
+  close(): Promise<void>;
+}
+
+/**
+ * @param config the configuration of the start
+ * @param logger where request lines go
+ * @param facts the process; without it there are neither metrics nor spans
+ * @param sources what metrics ask at each scrape
+ * @returns the observers
+ * @throws AuditError when the audit file cannot be opened
+ */
+export async function startObservers(
+  config: Config,
+  logger: Logger,
+  facts: ProgramFacts | undefined,
+  sources: Pick<MetricSources, 'open' | 'pool' | 'limitStore'>,
+): Promise<RunningObservers> {
+  const audit = config.audit && (await createAudit(config.audit, (message) => logger.warn(message)));
+  const address = config.listen.address;
+  const server = 'socket' in address ? { address: address.socket } : { address: address.host, port: address.port };
+  const tracing = facts && (await startTracing({ ...facts, logger, server: { scheme: 'http', ...server } }));
+  const metrics =
+    facts &&
+    createMetrics({
+      version: facts.version,
+      node: facts.node,
+      startedMs: facts.now(),
+      sources: { ...sources, usage: facts.usage, ...(audit && { audit: () => audit }) },
+    });
+  return {
+    logger,
+    audit,
+    tracing,
+    metrics,
+    async close() {
+      await Promise.all([audit?.close(), tracing?.close()]);
+    },
+  };
+}

@@ -1,0 +1,65 @@
+/** `auth-shim wait` */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { startGateway } from '../../src/demo/gateway.ts';
+import { configure, env, run } from '../helpers/command-line.ts';
+import { serve } from '../helpers/process.ts';
+import { GATEWAY_SECRET } from '../helpers/stack.ts';
+
+void t.test('wait', async (t) => {
+  const gateway = await startGateway({ auth: { mode: 'token', token: GATEWAY_SECRET } });
+  t.teardown(() => gateway.close());
+  const file = await configure(t, gateway.url);
+  const shim = await serve(t, ['-c', file], { env });
+  await writeFile(
+    file,
+    (await readFile(file, 'utf8')).replace(
+      'admin: { port: 0 }',
+      `admin: { port: ${new URL(shim.listening.admin as string).port} }`,
+    ),
+  );
+  t.equal((await run(['wait', '-c', file], { env })).code, 0, 'ready');
+  await gateway.close();
+  const late = await run(['wait', '-c', file, '--timeout', '300ms'], { env });
+  t.equal(late.code, 1, 'the gateway is gone');
+  t.match(late.stderr, /not ready after 300ms: gateway: it does not answer its health route/);
+  t.equal((await run(['wait', '-c', file, '--live'], { env })).code, 0, 'it lives all the same');
+});
+
+void t.test('wait --live without an admin listener asks the public one', async (t) => {
+  const configured = await configure(t, 'http://127.0.0.1:9');
+  const text = (await readFile(configured, 'utf8')).replace('admin: { port: 0 }\n', '');
+  const listening = async (listen: string): Promise<void> =>
+    writeFile(configured, text.replace('listen: { port: 0 }', `listen: ${listen}`));
+  const live = (...more: string[]) => run(['wait', '-c', configured, '--timeout', '300ms', ...more], { env });
+
+  const wildcards = [
+    ['0.0.0.0', '127.0.0.1'],
+    ['"::"', '[::1]'],
+  ] as const;
+  for (const [host, asked] of wildcards) {
+    await listening(`{ host: ${host}, port: 0, unsafeListenPlaintext: true }`);
+    const shim = await serve(t, ['-c', configured], { env });
+    const { port } = new URL(shim.url);
+    t.equal((await fetch(`http://${asked}:${port}/`)).status, 401);
+    await listening(`{ host: ${host}, port: ${port}, unsafeListenPlaintext: true }`);
+    t.equal((await live('--live')).code, 0, host);
+    const ready = await live();
+    t.equal(ready.code, 2, 'readiness is told by the admin listener alone');
+    t.match(ready.stderr, /no admin listener to ask: add "admin: \{\}"/);
+    shim.child.kill('SIGKILL');
+    await shim.ended;
+    const dead = await live('--live');
+    t.equal(dead.code, 1);
+    t.match(dead.stderr, /not live after 300ms: .*ECONNREFUSED/);
+  }
+  // The path of a test's folder is too long for one.
+  const folder = await mkdtemp(join(tmpdir(), 'shim-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  await listening(`{ socket: ${folder}/s }`);
+  t.equal((await live('--live')).code, 1);
+  await serve(t, ['-c', configured], { env });
+  t.equal((await live('--live')).code, 0, 'unix socket');
+});
