@@ -1,5 +1,5 @@
 import t from 'tap';
-import { createTokenTable } from '../../src/callers/table.ts';
+import { createTokenTable, type Unauthenticated } from '../../src/callers/table.ts';
 import { hashToken, mintToken } from '../../src/callers/token.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import type { Caller, RawToken, Token } from '../../src/types.ts';
@@ -72,7 +72,10 @@ void t.test('who is nobody', async (t) => {
   ];
   for (const [name, authorization, code, reason] of cases) {
     const answer = authenticate(authorization, NOW);
-    t.strictSame(answer, { kind: 'refuse', code, ...(reason && { reason }) }, name);
+    const { tokenId, ...refusal } = answer as Unauthenticated;
+    t.strictSame(refusal, { kind: 'refuse', code, ...(reason && { reason }) }, name);
+    const shown = reason !== undefined && !reason.startsWith('not a b64token');
+    t.equal(tokenId, shown ? hashToken(authorization?.slice(7) as RawToken).slice(0, 12) : undefined, name);
   }
   t.match(authenticate(`Bearer ${EDGE}`, NOW - 1), { code: 'not_yet_valid_token' });
   t.match(authenticate(`Bearer ${EDGE}`, NOW + 1), { code: 'expired_token' });
