@@ -22,9 +22,10 @@ const QUESTION = { model: 'openclaw/default', messages: [{ role: 'user', content
 
 export const ROWS: readonly Row[] = [
   { name: 'small POST', body: QUESTION, connections: 32 },
-  { name: 'SSE stream of 200 chunks', body: { ...QUESTION, stream: true }, connections: 16, events: 200 },
+  { name: 'SSE, 200 chunks at once', body: { ...QUESTION, stream: true, pace: -1 }, connections: 16, events: 200 },
+  { name: 'SSE, 200 chunks one by one', body: { ...QUESTION, stream: true }, connections: 16, events: 200 },
   {
-    name: 'the same, chunks 2 ms apart',
+    name: 'SSE, 200 chunks 2 ms apart',
     body: { ...QUESTION, stream: true, pace: 2 },
     connections: 24,
     events: 200,
@@ -38,6 +39,8 @@ export interface CpuResult {
   readonly micros: Readonly<Record<Proxy, number>>;
   /** The median of the rounds' ratios to http-proxy-3, lowest and highest beside it. */
   readonly ratio: Readonly<Record<Proxy, readonly [number, number, number]>>;
+  /** The same for everything switched on, to the shim alone. */
+  readonly allOn: readonly [number, number, number];
   readonly perSecond: Readonly<Record<Proxy, number>>;
 }
 
@@ -88,12 +91,16 @@ async function measureRow(
   return {
     row: row.name,
     micros: record((name) => median(micros[name])),
-    ratio: record((name) => {
-      const ratios = micros[name].map((value, round) => value / (micros['http-proxy-3'][round] as number));
-      return [median(ratios), Math.min(...ratios), Math.max(...ratios)];
-    }),
+    ratio: record((name) => ratioOf(micros[name], micros['http-proxy-3'])),
+    allOn: ratioOf(micros['shim, all on'], micros.shim),
     perSecond: record((name) => median(perSecond[name])),
   };
+}
+
+/** Median, lowest and highest of the rounds' ratios. */
+function ratioOf(ones: readonly number[], others: readonly number[]): readonly [number, number, number] {
+  const ratios = ones.map((value, round) => value / (others[round] as number));
+  return [median(ratios), Math.min(...ratios), Math.max(...ratios)];
 }
 
 function loadOf({ body, connections }: Row): Omit<Load, 'seconds'> {

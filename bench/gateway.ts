@@ -1,7 +1,7 @@
 /**
  * The gateway of the benchmark, a process of its own: it answers without work, so that the proxies are what is measured.
  * The body of the request names the answer: `{}` a small JSON, `{"stream":true}` an event stream of 200 chunks as fast
- * as they are read, `"pace"` with that many milliseconds between two, `"hold"` one event a second for so many seconds. `GET` asks what it has sent so far: a load that ends by the clock leaves
+ * as they are read, `"pace"` with that many milliseconds between two (-1: all at once), `"hold"` one event a second for so many seconds. `GET` asks what it has sent so far: a load that ends by the clock leaves
  * answers unfinished, so the proxies' work is counted here.
  */
 import { createServer, type ServerResponse } from 'node:http';
@@ -70,6 +70,8 @@ function streamChunks(res: ServerResponse, count: number, pace: number): void {
     sent.events++;
     if (!res.write(EVENT)) {
       res.once('drain', next);
+    } else if (pace < 0) {
+      next();
     } else if (pace > 0) {
       setTimeout(next, pace);
     } else {

@@ -12,7 +12,7 @@ export async function runDemoCommand(world: World, options: { readonly keep: boo
   const log = await createLog(2, world.isTerminal);
   if (!options.keep) log.logger.level = 'silent';
   try {
-    const demo = await runDemo(world.stdout, log.logger);
+    const demo = await runDemo(world.stdout, log);
     if (options.keep) {
       world.stdout('\nKept running; Ctrl-C ends it. For an OpenAI SDK:\n\n');
       world.stdout(`export OPENAI_BASE_URL=${demo.baseUrl}\nexport OPENAI_API_KEY=${demo.token}\n`);

@@ -32,7 +32,7 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
   const { logger } = log;
   try {
     for (const { path, message } of warnings) logger.warn({ path }, message);
-    const shim = await startShim(config, logger, { program: world });
+    const shim = await startShim(config, log, { program: world });
     const { url, adminUrl: admin, probesUrl: probes } = shim;
     logger.info({ url, admin, probes, ...summary(config) }, 'listening');
     log.flush();

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { Agent, request } from 'node:http';
 import { hashToken, mintToken } from '../callers/token.ts';
 import { parseConfig } from '../config/load.ts';
-import type { Logger } from '../observe/log.ts';
+import type { RequestLog } from '../observe/log.ts';
 import { startShim } from '../server/shim.ts';
 import type { RawToken } from '../types.ts';
 import { startGateway } from './gateway.ts';
@@ -27,11 +27,11 @@ export interface Demo {
  * Starts a stand-in gateway with 2026.3.28's rules and a shim before it, and asks both the same question.
  *
  * @param print where the demonstration goes
- * @param logger where the shim's request lines go
+ * @param log where the shim's request lines go
  * @returns what to call and how to end it
  * @throws Error where the outcome is not the one that is shown: 403 straight, a streamed reply through the shim
  */
-export async function runDemo(print: (text: string) => void, logger: Logger): Promise<Demo> {
+export async function runDemo(print: (text: string) => void, log: RequestLog): Promise<Demo> {
   const secret = randomBytes(24).toString('hex');
   const token = mintToken(randomBytes);
   const gateway = await startGateway({
@@ -51,7 +51,7 @@ export async function runDemo(print: (text: string) => void, logger: Logger): Pr
   ].join('\n');
   const world = { readFile: () => '', env: { GATEWAY_TOKEN: secret }, home: '/', now: Date.now() };
   const { config } = await parseConfig('demo.yaml', yaml, world);
-  const shim = await startShim(config, logger);
+  const shim = await startShim(config, log);
   const stop = async (): Promise<void> => {
     await shim.stop();
     await gateway.close();

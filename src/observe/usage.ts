@@ -3,6 +3,7 @@
 /** The last bytes of a reply that are kept: `usage` is among the last keys, and thousands of streams may be open. */
 const TAIL_BYTES = 4 * 1024;
 const KEY = '"usage"';
+const MOST_SPACE = 21;
 /** The value of the key, with objects in it but none in those; no larger than any that is known. */
 const VALUE = /\s{0,20}:\s{0,20}(\{(?:[^{}]|\{[^{}]*\}){0,2000}\})/y;
 
@@ -53,10 +54,18 @@ export class UsageTail {
    * @returns the last usage in what was kept, or `undefined` where there is none with whole numbers
    */
   read(): Usage | undefined {
-    const text = Buffer.concat(this.#chunks).toString('latin1');
+    const [only, ...others] = this.#chunks;
+    if (only === undefined) return undefined;
+    const bytes =
+      others.length === 0 ? Buffer.from(only.buffer, only.byteOffset, only.length) : Buffer.concat(this.#chunks);
+    const text = bytes.toString('latin1', Math.max(0, bytes.length - TAIL_BYTES));
     // Within a JSON string each quote has a backslash before it, so that a key stands after "{" or "," alone.
     for (let at = text.lastIndexOf(KEY); at > 0; at = text.lastIndexOf(KEY, at - 1)) {
-      const before = text.slice(0, at).trimEnd().at(-1);
+      // No more than the gateway's own white space, so that a long run of it costs nothing.
+      const before = text
+        .slice(Math.max(0, at - MOST_SPACE), at)
+        .trimEnd()
+        .at(-1);
       VALUE.lastIndex = at + KEY.length;
       const value = before === '{' || before === ',' ? VALUE.exec(text)?.[1] : undefined;
       if (value !== undefined) return toUsage(value);

@@ -2,14 +2,13 @@
 import type { ErrorCode } from '../errors.ts';
 import type { About } from '../gate.ts';
 import { sessionId, type Audit, type DecisionRecord } from '../observe/audit.ts';
-import type { Logger, RequestRecord } from '../observe/log.ts';
+import type { RequestLog, RequestRecord } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Tracing } from '../observe/tracing.ts';
 import type { Usage } from '../observe/usage.ts';
 
 /** Who is told. */
-export interface Observers {
-  readonly logger: Logger;
+export interface Observers extends RequestLog {
   readonly audit?: Audit | undefined;
   readonly metrics?: Metrics | undefined;
   readonly tracing?: Tracing | undefined;
@@ -72,7 +71,7 @@ export type End = Pick<RequestRecord, 'status' | 'ttfb' | 'ms' | 'in' | 'out' | 
  * @param about what the gate learnt of it
  * @param end how it ended
  */
-export function recordEnd({ logger, audit, metrics, tracing }: Observers, asked: Asked, about: About, end: End): void {
+export function recordEnd({ request, audit, metrics, tracing }: Observers, asked: Asked, about: About, end: End): void {
   const { id, method, target } = asked;
   const { forwarded, usage, code, status, ms, ttfb } = end;
   const reason = end.reason === undefined ? undefined : printable(end.reason);
@@ -97,7 +96,7 @@ export function recordEnd({ logger, audit, metrics, tracing }: Observers, asked:
     end: end.end,
     trace: trace?.traceId,
   };
-  logger[code !== undefined && status >= 500 ? 'warn' : 'info'](record, 'request');
+  request(code !== undefined && status >= 500 ? 'warn' : 'info', record);
   metrics?.finished(record, forwarded);
   if (trace) tracing?.finished({ trace, target, record });
   if (!audit || !forwarded) return;

@@ -1,7 +1,7 @@
 /** Who is told of requests: audit, metrics and spans, as far as they are configured. */
 import type { Config } from '../config/config.ts';
 import { createAudit } from '../observe/audit.ts';
-import type { Logger } from '../observe/log.ts';
+import type { RequestLog } from '../observe/log.ts';
 import { createMetrics, type MetricSources } from '../observe/metrics.ts';
 import { startTracing } from '../observe/tracing.ts';
 import type { Observers } from '../proxy/record.ts';
@@ -25,7 +25,7 @@ export interface RunningObservers extends Observers {
 
 /**
  * @param config the configuration of the start
- * @param logger where request lines go
+ * @param log where request lines go
  * @param facts the process; without it there are neither metrics nor spans
  * @param sources what metrics ask at each scrape
  * @returns the observers
@@ -33,10 +33,11 @@ export interface RunningObservers extends Observers {
  */
 export async function startObservers(
   config: Config,
-  logger: Logger,
+  log: RequestLog,
   facts: ProgramFacts | undefined,
   sources: Pick<MetricSources, 'open' | 'pool' | 'limitStore'>,
 ): Promise<RunningObservers> {
+  const { logger, request } = log;
   const audit = config.audit && (await createAudit(config.audit, (message) => logger.warn(message)));
   const address = config.listen.address;
   const server = 'socket' in address ? { address: address.socket } : { address: address.host, port: address.port };
@@ -51,6 +52,7 @@ export async function startObservers(
     });
   return {
     logger,
+    request,
     audit,
     tracing,
     metrics,

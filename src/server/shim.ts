@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { Config } from '../config/config.ts';
 import { refuse } from '../errors.ts';
-import type { Logger } from '../observe/log.ts';
+import type { RequestLog } from '../observe/log.ts';
 import { createLimiter } from '../limits/limiter.ts';
 import { createHttpProxy } from '../proxy/http.ts';
 import { createAdminListener } from './admin.ts';
@@ -57,15 +57,15 @@ export interface ShimOptions extends ServingOptions {
 
 /**
  * @param config the running configuration
- * @param logger where request lines go
+ * @param log where request lines go
  * @param options the process, and what tests change
  * @returns the shim, listening
  * @throws AuditError, or the system's error when an address cannot be listened on. A gateway that is down is no error.
  */
-export async function startShim(config: Config, logger: Logger, options: ShimOptions = {}): Promise<RunningShim> {
-  const limiter = await createLimiter(config.limits.store, logger);
+export async function startShim(config: Config, log: RequestLog, options: ShimOptions = {}): Promise<RunningShim> {
+  const limiter = await createLimiter(config.limits.store, log.logger);
   const serving = createServing(config, { limiter, unaudited }, options);
-  const observers = await startObservers(config, logger, options.program, {
+  const observers = await startObservers(config, log, options.program, {
     open: () => proxy.open(),
     pool: () => serving.current().pool.stats,
     ...(config.limits.store && {

@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { parseConfig } from '../../src/config/load.ts';
 import { hashToken } from '../../src/callers/token.ts';
 import { startGateway, type StandInGateway, type StandInOptions } from '../../src/demo/gateway.ts';
+import { requestLog } from '../../src/observe/log.ts';
 import { startShim, type ShimOptions } from '../../src/server/shim.ts';
 import type { RawToken } from '../../src/types.ts';
 
@@ -95,7 +96,7 @@ export async function startStack(t: Test, options: StackOptions = {}): Promise<S
       },
     },
   );
-  const shim = await startShim(config, logger, {
+  const shim = await startShim(config, requestLog(logger), {
     traceIds: { traceId: () => TRACE_ID, spanId: () => SPAN_ID },
     ...options.limits,
   });
