@@ -46,6 +46,7 @@ export type EndReason =
 /** Lines are kept together for this long, which saves a system call a request; an end of the process flushes. */
 const FLUSH_MS = 100;
 const BATCH_CHARACTERS = 32 * 1024;
+const BATCH_REQUESTS = 64;
 /** What a reader that is stuck may keep waiting; lines beyond it are dropped, not kept in memory. */
 const STUCK_BYTES = 8 * 1024 * 1024;
 
@@ -54,6 +55,13 @@ export interface RequestLog {
   readonly logger: Logger;
   /** Writes the line of one request. */
   readonly request: (level: 'info' | 'warn', record: RequestRecord) => void;
+}
+
+/** A line that is still to be made; milliseconds since the epoch. */
+interface Request {
+  readonly level: 'info' | 'warn';
+  readonly time: number;
+  readonly record: RequestRecord;
 }
 
 /** The log and the way to empty its buffer. */
@@ -89,24 +97,34 @@ export async function createLog(fd: number, pretty: boolean): Promise<Log> {
   }
   const stream = pino.destination({ dest: fd, sync: false, minLength: 0, maxLength: STUCK_BYTES });
   let batch = '';
+  const requests: Request[] = [];
+  const format = (): void => {
+    for (const { level, time, record } of requests) {
+      batch += `{"level":"${level}"${timestamp(time)},${JSON.stringify(record).slice(1, -1)},"msg":"request"}\n`;
+    }
+    requests.length = 0;
+  };
   const send = (): void => {
+    format();
     if (batch === '') return;
     stream.write(batch);
     batch = '';
   };
   const write = (line: string): void => {
+    format();
     batch += line;
     if (batch.length >= BATCH_CHARACTERS) send();
   };
   setInterval(send, FLUSH_MS).unref();
   const level = (label: string): { level: string } => ({ level: label });
-  const logger = pino({ base: undefined, timestamp, formatters: { level } }, { write });
+  const logger = pino({ base: undefined, timestamp: () => timestamp(Date.now()), formatters: { level } }, { write });
   return {
     logger,
-    // The same line as pino's own, for a third of its time.
+    // The same lines as pino's own, made many at a time: each costs a third of one that is made alone.
     request(level, record) {
       if (!logger.isLevelEnabled(level)) return;
-      write(`{"level":"${level}"${timestamp()},${JSON.stringify(record).slice(1, -1)},"msg":"request"}\n`);
+      requests.push({ level, time: Date.now(), record });
+      if (requests.length >= BATCH_REQUESTS) write('');
     },
     flush() {
       send();
@@ -119,8 +137,7 @@ let millisecond = 0;
 let written = '';
 
 /** Writing a date costs more than the rest of a line; many lines share a millisecond. */
-function timestamp(): string {
-  const now = Date.now();
+function timestamp(now: number): string {
   if (now !== millisecond) {
     millisecond = now;
     written = `,"time":"${new Date(now).toISOString()}"`;

@@ -126,3 +126,45 @@ void t.test('a gateway that is down is told at the end', async (t) => {
   t.match(decision, { decision: 'forward' });
   t.match(end, { status: 502, code: 'gateway_unreachable', end: 'gateway_gone' });
 });
+
+void t.test(
+  'a token that expires or is revoked ends its open streams within 2 s, and the audit says why',
+  async (t) => {
+    const head = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n';
+    for (const endAtExpiry of [true, false]) {
+      const gateway = await startRawGateway(t, {
+        onRequest: ({ socket }) => void socket.write(`${head}9\r\ndata: 1\n\n\r\n`),
+      });
+      const audit = audited(t);
+      let now = Date.UTC(2026, 10, 22);
+      const hash = hashOf(TOKENS.writer);
+      const { port, drain } = await startStack(t, {
+        gatewayUrl: gateway.url,
+        more: `${audit.yaml}\nstream: { endAtExpiry: ${endAtExpiry} }\ndrain: { timeout: 10ms }`,
+        limits: { now: () => now },
+        callers: `callers: [{ name: writer, scopes: [operator.write], tokens: [{ hash: "${hash}", expires: 2026-11-22 }] }]`,
+      });
+      const raw = await openRaw(t, port);
+      raw.send(chat());
+      await raw.until((text) => text.includes('data: 1'));
+      now += 86_400_000;
+      const begun = performance.now();
+      // Without the end at expiry it goes on until something else ends it, here the shutdown.
+      if (!endAtExpiry) {
+        const late = await openRaw(t, port);
+        late.send(chat());
+        t.match(await late.until((text) => text.includes('\r\n\r\n{')), /^HTTP\/1\.1 401 [^]*expired_token/);
+        await drain();
+      }
+      const told = await raw.closed();
+      t.ok(performance.now() - begun < 2_000, `${Math.round(performance.now() - begun)} ms`);
+      t.match(
+        told,
+        endAtExpiry ? /event: error\ndata: \{[^\n]*"expired_token"/ : /event: error\ndata: \{[^\n]*"shutting_down"/,
+      );
+      const records = await audit.records(2);
+      const end = records.find(({ event }) => event === 'end');
+      t.match(end, endAtExpiry ? { end: 'expired', reason: /^token [0-9a-f]{12} of writer$/ } : { end: 'shutdown' });
+    }
+  },
+);
