@@ -46,7 +46,7 @@ void t.test('what the sample has commented out is right where it is taken in', a
 void t.test('the Pod of the operating page fits its configuration and the image', async (t) => {
   const blocks = [...textOf('docs/operating.md').matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, block = '']) => block);
   const [settings = '', pod = ''] = [
-    blocks.find((one) => /^listen:/.test(one)),
+    blocks.find((one) => one.startsWith('listen:')),
     blocks.find((one) => /^kind:/m.test(one)),
   ];
   const world = worldOf({ f: settings, 'callers.yaml': 'callers: []', 'gateway-token': SECRET });
@@ -56,7 +56,7 @@ void t.test('the Pod of the operating page fits its configuration and the image'
   for (const probe of [shim?.startupProbe, shim?.livenessProbe, shim?.readinessProbe]) {
     t.ok(
       HEALTH_PATHS.some((path) => path === probe?.httpGet.path),
-      probe?.httpGet.path,
+      String(probe?.httpGet.path),
     );
     t.equal(probe?.httpGet.port, config.probes?.port);
   }
