@@ -60,14 +60,25 @@ ${keptHash === undefined ? emptyCallers() : keptCaller(keptHash)}
 #   - { method: POST, path: /hooks/wake, scope: operator.write, hooksToken: { env: OPENCLAW_HOOKS_TOKEN } }
 #   - { method: POST, path: /v1/embeddings, expose: false }
 
-# limits: { body: 20MiB, headerBytes: 16KiB, connections: 10000 }
-# stream: { heartbeat: 15s, gatewayIdle: 0 } # gatewayIdle 0: a run may be silent for hours
-# drain: { timeout: 30s }
+# callersFile: callers.yaml # callers apart, such as in a mounted secret; then not here
 
-# /livez and /readyz for operators; never on the public listener.
+# limits:
+#   body: 20MiB
+#   headerBytes: 16KiB
+#   connections: 10000
+#   default: { requestsPerMinute: 60, burst: 30, requestsPerDay: 10000, streams: 4 } # of each caller; none by default
+#   store: memory # or { redis: { env: REDIS_URL } }, where replicas count together
+#   onStoreFailure: local # with redis: each replica counts alone while it is down; or refuse
+# stream: { heartbeat: 15s, gatewayIdle: 0, endAtExpiry: true } # gatewayIdle 0: a run may be silent for hours
+# drain: { delay: 0, timeout: 30s } # after SIGTERM: not ready, then time for running requests
+# audit: { file: audit.jsonl, maxSize: 64MiB, keep: 5, required: false } # or { stdout: true }; none by default
+
+# /livez, /readyz, /startupz and /metrics for operators of this machine; never on the public listener.
 admin:
   host: 127.0.0.1
   port: ${adminPort}
+# probes: { port: 18782 } # the same health for a kubelet, on every address: a status and no more
+# control: { socket: control.sock } # for "auth-shim shutdown"
 `;
 }
 
@@ -80,6 +91,9 @@ function emptyCallers(): string {
 #    scopes: [operator.read, operator.write]
 #    agent: main # every run of this caller goes to this agent
 #    sessionPrefix: "agent:main:agentpage:" # and every session key begins so
+#    from: [10.20.0.0/16] # its tokens are valid from here alone
+#    limits: { requestsPerMinute: 120, body: 1MiB } # before limits.default, key by key
+#    unsafeReportOnly: { until: 2027-01-31 } # a missing scope is audited, not refused; 30 days at most
 `;
 }
 
