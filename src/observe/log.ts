@@ -18,6 +18,8 @@ export interface RequestRecord {
   /** The error code of the shim's own answers. */
   readonly code: string | undefined;
   readonly reason: string | undefined;
+  /** What it would have been refused for, were the caller's policy not only reported. */
+  readonly wouldRefuse: string | undefined;
   /** Headers that the caller sent and may not. */
   readonly dropped: readonly string[] | undefined;
   readonly ttfb: number;

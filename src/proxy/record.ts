@@ -88,6 +88,7 @@ export function recordEnd({ request, audit, metrics, tracing }: Observers, asked
     status,
     code,
     reason,
+    wouldRefuse: about.wouldRefuse,
     dropped: about.dropped?.length ? about.dropped : undefined,
     ttfb,
     ms,

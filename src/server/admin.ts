@@ -4,8 +4,12 @@ import type { Metrics } from '../observe/metrics.ts';
 import { createServer } from '../proxy/node-http.ts';
 import { HEALTH_PATHS, type Check, type Health, type HealthPath } from './health.ts';
 
+const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '::1'];
+
 /** What the admin listener can ask. */
 export interface AdminParts {
+  /** Where it listens: on loopback. */
+  readonly host: string;
   readonly health: Health;
   /** Where there are metrics. */
   readonly metrics: Pick<Metrics, 'render'> | undefined;
@@ -15,10 +19,10 @@ export interface AdminParts {
  * @param parts what it can ask
  * @returns Node's HTTP server, not listening yet
  */
-export function createAdminListener({ health, metrics }: AdminParts): Server {
+export function createAdminListener({ host, health, metrics }: AdminParts): Server {
   return createServer((req, res) => {
     const [path, query] = split(req.url ?? '');
-    if (!isLocalHost(req.headers.host)) answer(req, res, 421, 'this host name is not served here');
+    if (!isOwnHost(req.headers.host, host)) answer(req, res, 421, 'this host name is not served here');
     else if (req.method !== 'GET' && req.method !== 'HEAD') answer(req, res, 405, 'only GET and HEAD');
     else if (isHealthPath(path) && (query === undefined || query === 'verbose')) {
       void health(path).then((checks) => {
@@ -68,6 +72,10 @@ function verbose(path: HealthPath, checks: readonly Check[]): string {
 }
 
 /** Against DNS rebinding: a web page cannot name a loopback host in `Host`. */
-function isLocalHost(host: string | undefined): boolean {
-  return host !== undefined && /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/i.test(host);
+function isOwnHost(field: string | undefined, own: string): boolean {
+  const host = field
+    ?.replace(/:\d+$/, '')
+    .replace(/^\[|\]$/g, '')
+    .toLowerCase();
+  return host !== undefined && [...LOOPBACK_NAMES, own.toLowerCase()].includes(host);
 }

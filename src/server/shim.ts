@@ -86,7 +86,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     reloadFault: () => reloadFault,
   });
   const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
-  const admin = config.admin && createAdminListener({ health, metrics });
+  const admin = config.admin && createAdminListener({ host: config.admin.host, health, metrics });
   const probes = config.probes && createProbesListener(health);
   const control =
     config.control &&

@@ -14,7 +14,7 @@ void t.test('only a missing scope on an ordinary route passes, with the callerâ€
   const gateway = await startRawGateway(t);
   const audit = audited(t);
   const until = `unsafeReportOnly: { until: ${day(Date.now() + DAY)} }`;
-  const { port } = await startStack(t, {
+  const { port, lines } = await startStack(t, {
     gatewayUrl: gateway.url,
     more: audit.yaml,
     env: { HOOKS: 'hooks-token-0123456789' },
@@ -32,6 +32,7 @@ void t.test('only a missing scope on an ordinary route passes, with the callerâ€
   const [decision, end] = await audit.records(2);
   t.match(decision, { decision: 'would_refuse', code: 'insufficient_scope', rule: 'scope', needs: 'operator.write' });
   t.match(end, { event: 'end', status: 200 });
+  t.match(lines, [{ status: 200, wouldRefuse: 'insufficient_scope' }]);
   for (const [name, bytes] of Object.entries({
     'an unlisted route': get('/nowhere', '', TOKENS.reader),
     'an administratorâ€™s route': `POST /sessions/a/kill HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${TOKENS.reader}\r\n\r\n`,

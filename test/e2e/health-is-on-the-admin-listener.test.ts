@@ -42,7 +42,7 @@ void t.test('nothing else is there, and no other name reaches it', async (t) => 
   for (const host of ['evil.example', '127.0.0.1.evil.example', '10.0.0.1', 'localhost@evil']) {
     t.equal((await ask(admin, 'GET /livez', host)).status, 421, host);
   }
-  for (const host of ['localhost', '127.0.0.1:1', '[::1]:2'])
+  for (const host of ['localhost', '127.0.0.1:1', '[::1]:2', 'LocalHost:3'])
     t.equal((await ask(admin, 'GET /livez', host)).status, 200, host);
 });
 
@@ -58,4 +58,10 @@ void t.test('the gateway is asked once for all who ask at the same time', async 
   resolve();
   await raw.until((text) => text.split('HTTP/1.1 200 OK').length === 51);
   t.equal(gateway.text.split('GET /healthz').length, 2);
+});
+
+void t.test('another loopback address is a name of its own', async (t) => {
+  const { adminUrl } = await startStack(t, { admin: '{ host: 127.0.0.2, port: 0 }' });
+  t.match(adminUrl, /^http:\/\/127\.0\.0\.2:/);
+  t.equal((await fetch(`${adminUrl}/livez`)).status, 200);
 });

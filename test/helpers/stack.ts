@@ -47,6 +47,7 @@ export interface StackOptions {
   readonly auth?: string;
   readonly listen?: string;
   readonly callers?: string;
+  readonly admin?: string;
   readonly more?: string;
   readonly env?: Record<string, string>;
   readonly limits?: ShimOptions;
@@ -74,7 +75,7 @@ export async function startStack(t: Test, options: StackOptions = {}): Promise<S
     `gateway:\n  url: ${options.gatewayUrl ?? gateway.url}`,
     `  auth: ${options.auth ?? '{ mode: token, secret: { env: SECRET } }'}`,
     options.callers ?? callers(),
-    'admin: { port: 0 }',
+    `admin: ${options.admin ?? '{ port: 0 }'}`,
     options.more ?? '',
   ].join('\n');
   const { config } = await parseConfig('test.yaml', text, {
