@@ -4,6 +4,9 @@ import type { Metrics } from '../observe/metrics.ts';
 import { createServer } from '../proxy/node-http.ts';
 import { HEALTH_PATHS, type Check, type Health, type HealthPath } from './health.ts';
 
+/** Operators and scrapers need a few; they shall not take the descriptors of callers. */
+const CONNECTIONS = 64;
+
 /** What the admin listener can ask. */
 export interface AdminParts {
   readonly health: Health;
@@ -16,7 +19,7 @@ export interface AdminParts {
  * @returns Node's HTTP server, not listening yet
  */
 export function createAdminListener({ health, metrics }: AdminParts): Server {
-  return createServer((req, res) => {
+  const server = createServer((req, res) => {
     const [path, query] = split(req.url ?? '');
     if (!isLocalHost(req.headers.host)) answer(req, res, 421, 'this host name is not served here');
     else if (req.method !== 'GET' && req.method !== 'HEAD') answer(req, res, 405, 'only GET and HEAD');
@@ -32,6 +35,8 @@ export function createAdminListener({ health, metrics }: AdminParts): Server {
       });
     } else answer(req, res, 404, 'not found');
   });
+  server.maxConnections = CONNECTIONS;
+  return server;
 }
 
 function answer(req: IncomingMessage, res: ServerResponse, status: number, text: string): void {
