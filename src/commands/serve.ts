@@ -2,6 +2,7 @@
 import { ConfigError, type Config } from '../config/config.ts';
 import { AuditError } from '../observe/audit.ts';
 import { createLog } from '../observe/log.ts';
+import { warnOfConnections } from '../server/descriptors.ts';
 import { startReloader, type Loading } from '../server/reload.ts';
 import { startShim } from '../server/shim.ts';
 import { loadWatched } from './config-world.ts';
@@ -33,16 +34,19 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
   try {
     for (const { path, message } of warnings) logger.warn({ path }, message);
     const shim = await startShim(config, log, { program: world });
+    warnOfConnections(shim.connections, config, logger);
     const { url, adminUrl: admin, probesUrl: probes } = shim;
-    logger.info({ url, admin, probes, ...summary(config) }, 'listening');
-    log.flush();
     const reloader = startReloader({ shim, logger, load, files });
+    // Whoever reads that it listens may send a signal at once.
     world.onHangup(() => {
       shim.reopen();
       void reloader.reload('SIGHUP');
     });
+    const signal = world.nextSignal();
+    logger.info({ url, admin, probes, ...summary(config) }, 'listening');
+    log.flush();
 
-    const cause = await Promise.race([world.nextSignal(), shim.asked.then(() => 'auth-shim shutdown')]);
+    const cause = await Promise.race([signal, shim.asked.then(() => 'auth-shim shutdown')]);
     reloader.stop();
     logger.info({ cause }, 'shutting down');
     const drained = shim.drain().then(() => EXIT.ok);

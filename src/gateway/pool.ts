@@ -21,8 +21,6 @@ export interface GatewayPool {
     readonly running: number;
     readonly pending: number;
   };
-  /** Takes nothing new; resolves when the last request has ended and its connection is closed. */
-  close(): Promise<void>;
   /** Ends every connection at once. */
   destroy(): Promise<void>;
 }

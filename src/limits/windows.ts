@@ -53,14 +53,15 @@ export async function spend(
 ): Promise<readonly string[] | Refusal> {
   const { requestsPerMinute, burst, requestsPerDay } = policy;
   const taken: RateLimiterAbstract[] = [];
-  const take = async (window: RateLimiterAbstract, limit: number): Promise<Standing & { readonly fits: boolean }> => {
-    const { consumedPoints, msBeforeNext } = await window.penalty(caller);
-    taken.push(window);
+  const take = async (name: keyof Windows, limit: number): Promise<Standing & { readonly fits: boolean }> => {
+    const { consumedPoints, msBeforeNext } = await windows[name].penalty(caller);
+    taken.push(windows[name]);
     return {
       limit,
       fits: consumedPoints <= limit,
       remaining: Math.max(limit - consumedPoints, 0),
-      reset: Math.max(Math.ceil(msBeforeNext / 1000), 1),
+      // The counters in memory end by a timer and tell the rest by the clock, which may have been set back since.
+      reset: Math.min(Math.max(Math.ceil(msBeforeNext / 1000), 1), SECONDS[name]),
     };
   };
   const giveBack = async (code: ErrorCode, standing: Standing, message: string): Promise<Refusal> => {
@@ -70,9 +71,9 @@ export async function spend(
 
   let standing: Standing | undefined;
   if (requestsPerMinute !== undefined) {
-    const minute = await take(windows.minute, requestsPerMinute);
+    const minute = await take('minute', requestsPerMinute);
     if (!minute.fits) {
-      const more = burst === undefined ? undefined : await take(windows.burst, burst);
+      const more = burst === undefined ? undefined : await take('burst', burst);
       if (more?.fits !== true) {
         const reset = Math.min(minute.reset, more?.reset ?? minute.reset);
         const words = burst === undefined ? '' : ` and ${burst} more in ten minutes`;
@@ -86,7 +87,7 @@ export async function spend(
     standing = minute;
   }
   if (requestsPerDay !== undefined) {
-    const day = await take(windows.day, requestsPerDay);
+    const day = await take('day', requestsPerDay);
     if (!day.fits) return giveBack('quota_exceeded', day, `At most ${requestsPerDay} requests in 24 hours.`);
     if (standing === undefined || day.remaining < standing.remaining) standing = day;
   }

@@ -5,6 +5,8 @@ import { createServer } from '../proxy/node-http.ts';
 import { HEALTH_PATHS, type Check, type Health, type HealthPath } from './health.ts';
 
 const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '::1'];
+/** Operators and scrapers need a few; they shall not take the descriptors of callers. */
+const CONNECTIONS = 64;
 
 /** What the admin listener can ask. */
 export interface AdminParts {
@@ -20,7 +22,7 @@ export interface AdminParts {
  * @returns Node's HTTP server, not listening yet
  */
 export function createAdminListener({ host, health, metrics }: AdminParts): Server {
-  return createServer((req, res) => {
+  const server = createServer((req, res) => {
     const [path, query] = split(req.url ?? '');
     if (!isOwnHost(req.headers.host, host)) answer(req, res, 421, 'this host name is not served here');
     else if (req.method !== 'GET' && req.method !== 'HEAD') answer(req, res, 405, 'only GET and HEAD');
@@ -36,6 +38,8 @@ export function createAdminListener({ host, health, metrics }: AdminParts): Serv
       });
     } else answer(req, res, 404, 'not found');
   });
+  server.maxConnections = CONNECTIONS;
+  return server;
 }
 
 function answer(req: IncomingMessage, res: ServerResponse, status: number, text: string): void {

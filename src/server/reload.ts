@@ -4,6 +4,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import type { FileStates } from '../config/watch.ts';
 import { fileState } from '../config/watch.ts';
 import type { Logger } from '../observe/log.ts';
+import { warnOfConnections } from './descriptors.ts';
 import type { RunningShim } from './shim.ts';
 
 /** Files are looked at this often; one that changed must be the same twice, so that none is read half-written. */
@@ -17,7 +18,7 @@ export interface Loading {
 
 /** What reload is made of. */
 export interface ReloadParts {
-  readonly shim: Pick<RunningShim, 'apply' | 'reloaded'>;
+  readonly shim: Pick<RunningShim, 'apply' | 'connections' | 'reloaded'>;
   readonly logger: Logger;
   /** Reads the configuration anew, with everything that it refers to. */
   readonly load: () => Promise<Loading>;
@@ -91,6 +92,7 @@ export function startReloader(parts: ReloadParts): Reloader {
     const { config, warnings } = loaded;
     for (const { path, message } of warnings) logger.warn({ path }, message);
     const waiting = shim.apply(config);
+    warnOfConnections(shim.connections, config, logger);
     if (waiting.length > 0) logger.warn({ keys: waiting }, 'these keys cannot change while it runs: restart for them');
     shim.reloaded(undefined);
     logger.info({ cause, callers: config.callers.length }, 'reloaded');

@@ -69,8 +69,10 @@ export function createServing(config: Config, admission: Admission, options: Ser
       );
       snapshot = build(next, moved ? openPool(next) : pool);
       served = next;
-      // Closes when the last request on it has ended.
-      if (moved) void pool.close().then(() => pools.delete(pool));
+      // One that was left is not closed: a request that was let through before may still be on its way to it. Its
+      // connections end by themselves, and then it is forgotten.
+      for (const left of pools)
+        if (left !== snapshot.pool && left.stats.connected + left.stats.pending === 0) pools.delete(left);
       return waiting;
     },
     async destroy() {

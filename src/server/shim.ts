@@ -9,6 +9,7 @@ import { createLimiter } from '../limits/limiter.ts';
 import { createHttpProxy } from '../proxy/http.ts';
 import { createAdminListener } from './admin.ts';
 import { createControlListener } from './control.ts';
+import { connectionsFor, descriptorLimit } from './descriptors.ts';
 import { createHealth } from './health.ts';
 import { listen, urlOf, type SocketAddress } from './listen.ts';
 import { createListener } from './listener.ts';
@@ -29,6 +30,8 @@ export interface RunningShim {
   /** Where the admin listener and that of the probes are, if there are such. */
   readonly adminUrl: string | undefined;
   readonly probesUrl: string | undefined;
+  /** The most connections that are taken of callers: `limits.connections`, or what the descriptors are enough for. */
+  readonly connections: number;
   /**
    * Takes a new configuration for the requests to come, and ends those whose credential is no longer valid.
    *
@@ -74,8 +77,9 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
   });
   const { audit, metrics } = observers;
   const proxy = createHttpProxy({ current: serving.current, observers, randomId: randomUUID });
+  const room = connectionsFor(descriptorLimit());
   const { headerBytes, connections } = config.limits;
-  const server = createListener({ ...options, proxy, headerBytes, connections });
+  const server = createListener({ ...options, proxy, headerBytes, connections: Math.min(connections, room) });
 
   let draining: Promise<void> | undefined;
   let reloadFault: string | undefined;
@@ -106,10 +110,13 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     get probesUrl() {
       return probes && urlOf(probes);
     },
+    get connections() {
+      return server.maxConnections;
+    },
     asked,
     apply(next) {
       const waiting = serving.apply(next);
-      server.maxConnections = next.limits.connections;
+      server.maxConnections = Math.min(next.limits.connections, room);
       proxy.recheck();
       return waiting;
     },

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { serve, type Served } from '../helpers/process.ts';
 import { startRawGateway, type RawGateway } from '../helpers/raw-gateway.ts';
 import { openRaw } from '../helpers/raw.ts';
-import { get } from '../helpers/request-bytes.ts';
+import { get, post } from '../helpers/request-bytes.ts';
 import { bearer, caller, TOKENS } from '../helpers/stack.ts';
 
 const JSON_ANSWER = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}';
@@ -162,4 +162,17 @@ void t.test('a gateway that moves gets the requests to come; those under way end
   const [connection] = gateway.connections;
   connection?.socket.write('9\r\ndata: 2\n\n\r\n0\r\n\r\n');
   await stream.until((text) => text.endsWith('data: 2\n\n\r\n0\r\n\r\n'));
+});
+
+void t.test('a request whose body comes after the gateway has moved is not lost', async (t) => {
+  const writing = caller('writer', TOKENS.writer, ['operator.write']);
+  const { move, port, gateway } = await run(t, () => ['callers:', writing]);
+  const raw = await openRaw(t, port);
+  raw.send(post('Content-Length: 2\r\nExpect: 100-continue\r\n', ''));
+  await raw.until((text) => text.startsWith('HTTP/1.1 100 Continue\r\n\r\n'));
+  const other = await startRawGateway(t);
+  await move(other.url, 'callers:', writing);
+  raw.send('{}');
+  t.match(await raw.until((text) => text.endsWith('{}') || text.endsWith('}}')), /\r\n\r\nHTTP\/1.1 200 OK/);
+  t.match(gateway.text, /\r\n\r\n\{\}$/, 'at the gateway of the configuration that judged it');
 });

@@ -17,6 +17,13 @@ export interface RunOptions {
   readonly env?: Record<string, string | undefined>;
 }
 
+export interface ServeOptions extends RunOptions {
+  /** A program that runs Node, and its arguments, such as `prlimit`. */
+  readonly under?: readonly string[];
+  /** Options of Node's own. */
+  readonly node?: readonly string[];
+}
+
 /** Runs the program to its end. */
 export async function runProgram(args: readonly string[], options: RunOptions = {}): Promise<Run> {
   const child = spawn(process.execPath, [MAIN, ...args], { cwd: options.cwd, env: environment(options) });
@@ -35,7 +42,7 @@ export interface Served {
   readonly listening: Record<string, unknown>;
   readonly url: string;
   /** All lines on stderr so far. */
-  lines(): Record<string, unknown>[];
+  lines(): readonly Record<string, unknown>[];
   /** Settles with the first line that fits, from the `from`th on; one that is there already counts. */
   logged(fits: (line: Record<string, unknown>) => boolean, from?: number): Promise<Record<string, unknown>>;
   /** Settles at its end, with the exit code. */
@@ -43,38 +50,44 @@ export interface Served {
 }
 
 /** Runs `serve` until it listens; it is ended with the test. */
-export async function serve(t: Test, args: readonly string[], options: RunOptions = {}): Promise<Served> {
-  const child = spawn(process.execPath, [MAIN, 'serve', ...args], { cwd: options.cwd, env: environment(options) });
+export async function serve(t: Test, args: readonly string[], options: ServeOptions = {}): Promise<Served> {
+  const { under = [], node = [] } = options;
+  const [program = '', ...all] = [...under, process.execPath, ...node, MAIN, 'serve', ...args];
+  const child = spawn(program, all, { cwd: options.cwd, env: environment(options) });
   const ended = once(child, 'close').then(([code]) => code as number | null);
   t.teardown(async () => {
     child.kill('SIGKILL');
     await ended;
   });
+  // What is no JSON, a stack at the end for instance, is for the error alone.
   let text = '';
-  const lines = (): Record<string, unknown>[] =>
-    text
-      .split('\n')
-      .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  let rest = '';
+  const parsed: Record<string, unknown>[] = [];
   const waiting = new Set<() => void>();
   child.stderr.setEncoding('utf8').on('data', (part: string) => {
-    text += part;
-    if (text.endsWith('\n')) for (const look of waiting) look();
+    const whole = (rest + part).split('\n');
+    rest = whole.pop() ?? '';
+    for (const line of whole) {
+      if (line.startsWith('{')) parsed.push(JSON.parse(line) as Record<string, unknown>);
+      else text += `${line}\n`;
+    }
+    for (const look of waiting) look();
   });
   const logged: Served['logged'] = (fits, from = 0) =>
     new Promise((resolve, reject) => {
       const look = (): void => {
-        const found = lines().slice(from).find(fits);
+        const found = parsed.find((line, index) => index >= from && fits(line));
         if (!found) return;
         waiting.delete(look);
         resolve(found);
       };
       waiting.add(look);
-      void ended.then((code) => reject(new Error(`ended with ${code} before it said so: ${text}`)));
-      if (text.endsWith('\n')) look();
+      void ended.then((code) => reject(new Error(`ended with ${code} before it said so: ${text}${told()}`)));
+      look();
     });
+  const told = (): string => JSON.stringify(parsed.slice(-20));
   const listening = await logged(({ msg }) => msg === 'listening');
-  return { child, listening, url: listening.url as string, lines, logged, ended };
+  return { child, listening, url: listening.url as string, lines: () => parsed, logged, ended };
 }
 
 function environment({ env }: RunOptions): NodeJS.ProcessEnv {
