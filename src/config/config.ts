@@ -74,7 +74,8 @@ export interface Config {
     readonly body: number;
     /** Bytes. */
     readonly headerBytes: number;
-    readonly connections: number;
+    /** `undefined`: as many as the file descriptors are enough for, up to a number of the shim's own. */
+    readonly connections: number | undefined;
     /** `undefined`: requests are counted in memory. */
     readonly store?: LimitStore;
   };

@@ -8,6 +8,8 @@ import type { Logger } from '../observe/log.ts';
  * stores and listeners.
  */
 const RESERVE = 192;
+/** Where the configuration does not say. */
+const MOST_CONNECTIONS = 10_000;
 /** A caller's connection, and one to the gateway for its request. */
 const EACH = 2;
 
@@ -28,11 +30,12 @@ export function descriptorLimit(): number | undefined {
 /**
  * Without a descriptor nothing is accepted by any listener, so that callers must not be able to take the last one.
  *
+ * @param asked `limits.connections`
  * @param limit most descriptors of the process, if it is known
- * @returns how many connections of callers leave enough for the probes and the shim itself
+ * @returns how many connections of callers are taken; they leave enough for the probes and the shim itself
  */
-export function connectionsFor(limit: number | undefined): number {
-  return limit === undefined ? Infinity : Math.max(Math.floor((limit - RESERVE) / EACH), 1);
+export function connectionsFor(asked = MOST_CONNECTIONS, limit: number | undefined): number {
+  return limit === undefined ? asked : Math.min(asked, Math.max(Math.floor((limit - RESERVE) / EACH), 1));
 }
 
 /**
@@ -41,7 +44,7 @@ export function connectionsFor(limit: number | undefined): number {
  * @param logger is told where that is more
  */
 export function warnOfConnections(taken: number, { limits }: Config, logger: Pick<Logger, 'warn'>): void {
-  if (taken >= limits.connections) return;
+  if (limits.connections === undefined || taken >= limits.connections) return;
   const words = `the open files (ulimit -n) are enough for ${taken} connections of callers, not for ${limits.connections}`;
   logger.warn({ path: 'limits.connections' }, words);
 }

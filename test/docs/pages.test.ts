@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import t from 'tap';
+import { connectionsFor } from '../../src/server/descriptors.ts';
 import { configJsonSchema } from '../../src/config/json-schema.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { NOT_YET_KEYS } from '../../src/config/schema.ts';
@@ -101,9 +102,10 @@ void t.test('the reference tells the defaults', async (t) => {
   t.match(limits, {
     body: bytes(told('limits.body')),
     headerBytes: bytes(told('limits.headerBytes')),
-    connections: Number(told('limits.connections')),
+    connections: undefined,
     store: undefined,
   });
+  t.equal(connectionsFor(undefined, 1_000_000), Number(told('limits.connections')));
   t.equal(told('limits.store'), 'memory');
   t.same(stream, {
     heartbeat: ms(told('stream.heartbeat')),

@@ -68,9 +68,9 @@ const CASES: readonly { name: string; text: string; usage: Usage | undefined }[]
   { name: 'half', text: '{"usage":{"prompt_tokens":1,"total_tokens":1}}', usage: undefined },
   { name: 'no JSON in it', text: '{"usage":{prompt_tokens:1}}', usage: undefined },
   {
-    name: 'larger than any',
+    name: 'a long one',
     text: `{"usage":{"a":"${'x'.repeat(2_500)}","prompt_tokens":1,"completion_tokens":2}}`,
-    usage: undefined,
+    usage: { input: 1, output: 2, total: 3 },
   },
   { name: 'nothing', text: '', usage: undefined },
 ];
