@@ -1,10 +1,21 @@
 /** Real Redis servers, and what a limiter says of them. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
 import type { RedisAddress } from '../../src/config/config.ts';
+
+const SERVER = (process.env.PATH ?? '')
+  .split(':')
+  .flatMap((folder) => ['redis-server', 'valkey-server'].map((name) => join(folder, name)))
+  .find((path) => existsSync(path));
+
+/** Why tests with a real store are skipped, where they are. */
+export const NO_REDIS =
+  SERVER === undefined && 'no redis-server or valkey-server on the PATH (apt-get install redis-server)';
 
 export interface TestRedis {
   readonly port: number;
@@ -38,7 +49,7 @@ export function at(port: number, more: { readonly username?: string; readonly pa
 export async function startRedis(t: Test, args: readonly string[] = [], port?: number): Promise<TestRedis> {
   const listen = port ?? (await freePort());
   const child = spawn(
-    '/usr/bin/redis-server',
+    SERVER as string,
     [
       '--port',
       String(listen),

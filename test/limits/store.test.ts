@@ -6,7 +6,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { Redis } from 'ioredis';
 import type { LimitStore, RedisAddress } from '../../src/config/config.ts';
 import { createLimiter, type Limiter, type LimitPolicy } from '../../src/limits/limiter.ts';
-import { at, freePort, startRedis, testLog, type TestLog } from '../helpers/redis.ts';
+import { at, freePort, startRedis, testLog, type TestLog, NO_REDIS } from '../helpers/redis.ts';
 
 /** Milliseconds. The store may take 250; the rest is for a machine with much to do. */
 const SOON = 450;
@@ -69,7 +69,7 @@ const DOWN = 'the store of the request limits is down: each replica counts alone
 const BACK = 'the store of the request limits is back';
 const words = ({ lines }: TestLog): readonly string[] => lines.map(({ message }) => message);
 
-void t.test('two replicas share what a caller has', async (t) => {
+void t.test('two replicas share what a caller has', { skip: NO_REDIS }, async (t) => {
   const redis = await startRedis(t);
   const one = await startReplica(t, redis.address);
   const two = await startReplica(t, redis.address);
@@ -113,57 +113,65 @@ void t.test('two replicas share what a caller has', async (t) => {
   t.equal(one.limiter.withoutStore, 0);
 });
 
-void t.test('a store that is killed: each counts alone at once, and together again when it is back', async (t) => {
-  const redis = await startRedis(t);
-  const one = await startReplica(t, redis.address);
-  const two = await startReplica(t, redis.address);
-  const policy = { requestsPerMinute: 3 };
-  t.equal(await one.codes(3, policy), '+ + +');
-  t.equal(await two.codes(1, policy), 'rate_limited');
+void t.test(
+  'a store that is killed: each counts alone at once, and together again when it is back',
+  { skip: NO_REDIS },
+  async (t) => {
+    const redis = await startRedis(t);
+    const one = await startReplica(t, redis.address);
+    const two = await startReplica(t, redis.address);
+    const policy = { requestsPerMinute: 3 };
+    t.equal(await one.codes(3, policy), '+ + +');
+    t.equal(await two.codes(1, policy), 'rate_limited');
 
-  await redis.stop();
-  const [found, ms] = await timed(two.codes(4, policy));
-  t.equal(found, '+ + + rate_limited', 'its own count');
-  t.ok(ms < SOON, `${ms} ms`);
-  t.equal(two.limiter.withoutStore, 4);
-  t.equal(two.limiter.storeUp, false);
-  await Promise.all([one.log.written(1), two.log.written(1)]);
-  t.strictSame(words(two.log), [DOWN]);
-  t.equal(two.log.lines[0]?.level, 'warn');
+    await redis.stop();
+    const [found, ms] = await timed(two.codes(4, policy));
+    t.equal(found, '+ + + rate_limited', 'its own count');
+    t.ok(ms < SOON, `${ms} ms`);
+    t.equal(two.limiter.withoutStore, 4);
+    t.equal(two.limiter.storeUp, false);
+    await Promise.all([one.log.written(1), two.log.written(1)]);
+    t.strictSame(words(two.log), [DOWN]);
+    t.equal(two.log.lines[0]?.level, 'warn');
 
-  await startRedis(t, [], redis.port);
-  await Promise.all([one.log.written(2), two.log.written(2)]);
-  t.strictSame(words(one.log), [DOWN, BACK]);
-  t.equal(two.limiter.storeUp, true);
-  t.equal(await one.codes(3, policy), '+ + +', 'the new store knows nothing of before');
-  t.equal(await two.codes(1, policy), 'rate_limited', 'and is shared');
-  t.equal(two.limiter.withoutStore, 4);
-});
+    await startRedis(t, [], redis.port);
+    await Promise.all([one.log.written(2), two.log.written(2)]);
+    t.strictSame(words(one.log), [DOWN, BACK]);
+    t.equal(two.limiter.storeUp, true);
+    t.equal(await one.codes(3, policy), '+ + +', 'the new store knows nothing of before');
+    t.equal(await two.codes(1, policy), 'rate_limited', 'and is shared');
+    t.equal(two.limiter.withoutStore, 4);
+  },
+);
 
-void t.test('a store that stops without a word costs only the requests of that moment', async (t) => {
-  const redis = await startRedis(t);
-  const { limiter, log, codes } = await startReplica(t, redis.address);
-  const policy = { requestsPerMinute: 100, requestsPerDay: 100 };
-  t.equal(await codes(1, policy), '+');
+void t.test(
+  'a store that stops without a word costs only the requests of that moment',
+  { skip: NO_REDIS },
+  async (t) => {
+    const redis = await startRedis(t);
+    const { limiter, log, codes } = await startReplica(t, redis.address);
+    const policy = { requestsPerMinute: 100, requestsPerDay: 100 };
+    t.equal(await codes(1, policy), '+');
 
-  redis.child.kill('SIGSTOP');
-  const [answers, first] = await timed(Promise.all([limiter.admit('a', policy), limiter.admit('a', policy)]));
-  t.match(answers, [{ kind: 'admitted' }, { kind: 'admitted' }]);
-  t.ok(first >= 200 && first < SOON, `${first} ms`);
-  t.comment(`a store that hangs: ${first.toFixed(0)} ms for the first requests`);
-  const [, more] = await timed(codes(50, policy));
-  t.ok(more < 100, `50 more: ${more} ms`);
-  t.equal(limiter.withoutStore, 52);
-  t.strictSame(words(log), [DOWN]);
+    redis.child.kill('SIGSTOP');
+    const [answers, first] = await timed(Promise.all([limiter.admit('a', policy), limiter.admit('a', policy)]));
+    t.match(answers, [{ kind: 'admitted' }, { kind: 'admitted' }]);
+    t.ok(first >= 200 && first < SOON, `${first} ms`);
+    t.comment(`a store that hangs: ${first.toFixed(0)} ms for the first requests`);
+    const [, more] = await timed(codes(50, policy));
+    t.ok(more < 100, `50 more: ${more} ms`);
+    t.equal(limiter.withoutStore, 52);
+    t.strictSame(words(log), [DOWN]);
 
-  redis.child.kill('SIGCONT');
-  await log.written(2);
-  t.strictSame(words(log), [DOWN, BACK]);
-  t.equal(await codes(1, policy), '+');
-  t.equal(limiter.withoutStore, 52);
-});
+    redis.child.kill('SIGCONT');
+    await log.written(2);
+    t.strictSame(words(log), [DOWN, BACK]);
+    t.equal(await codes(1, policy), '+');
+    t.equal(limiter.withoutStore, 52);
+  },
+);
 
-void t.test('refuse: without the store nobody with such a limit comes in', async (t) => {
+void t.test('refuse: without the store nobody with such a limit comes in', { skip: NO_REDIS }, async (t) => {
   const redis = await startRedis(t);
   const { limiter, log, codes } = await startReplica(t, redis.address, 'refuse');
   const policy = { requestsPerMinute: 9, streams: 1 };
@@ -179,7 +187,7 @@ void t.test('refuse: without the store nobody with such a limit comes in', async
   t.equal(await codes(1, { requestsPerMinute: 9 }), '+');
 });
 
-void t.test('a store that is not there yet', async (t) => {
+void t.test('a store that is not there yet', { skip: NO_REDIS }, async (t) => {
   const port = await freePort();
   const { limiter, log, codes } = await startReplica(t, at(port));
   t.equal(limiter.storeUp, false);
@@ -191,7 +199,7 @@ void t.test('a store that is not there yet', async (t) => {
   t.equal(limiter.withoutStore, 2);
 });
 
-void t.test('a server that accepts connections and never answers', async (t) => {
+void t.test('a server that accepts connections and never answers', { skip: NO_REDIS }, async (t) => {
   for (const [name, more] of [
     ['the first question', {}],
     ['the login', { password: 'p-Zk3mQ8vT1xYw' }],
@@ -217,7 +225,7 @@ void t.test('a server that accepts connections and never answers', async (t) => 
   });
 });
 
-void t.test('a connection that ends with a request on it', async (t) => {
+void t.test('a connection that ends with a request on it', { skip: NO_REDIS }, async (t) => {
   let commands = 0;
   const address = await startServer(t, (socket) => {
     socket.on('data', () => {
@@ -233,38 +241,46 @@ void t.test('a connection that ends with a request on it', async (t) => {
   t.equal(commands, 2);
 });
 
-void t.test('the end of the limiter is not an end of the store, and does not wait for it', async (t) => {
-  const redis = await startRedis(t);
-  const { limiter, log } = await startReplica(t, redis.address);
-  redis.child.kill('SIGSTOP');
-  const [, ms] = await timed(limiter.close());
-  t.ok(ms < SOON, `${ms} ms`);
-  t.strictSame(log.lines, []);
-  await limiter.close();
-  const early = await startReplica(t, at(await freePort()));
-  await early.limiter.close();
-});
+void t.test(
+  'the end of the limiter is not an end of the store, and does not wait for it',
+  { skip: NO_REDIS },
+  async (t) => {
+    const redis = await startRedis(t);
+    const { limiter, log } = await startReplica(t, redis.address);
+    redis.child.kill('SIGSTOP');
+    const [, ms] = await timed(limiter.close());
+    t.ok(ms < SOON, `${ms} ms`);
+    t.strictSame(log.lines, []);
+    await limiter.close();
+    const early = await startReplica(t, at(await freePort()));
+    await early.limiter.close();
+  },
+);
 
-void t.test('a store that is slow holds up no request for longer than one that is dead', async (t) => {
-  const address = await startServer(t, (socket) => {
-    socket.on('data', () => setTimeout(() => socket.write('*2\r\n:1\r\n:60000\r\n'), 200));
-  });
-  const { limiter, codes } = await startReplica(t, address);
-  t.equal(limiter.storeUp, true);
-  const [found, ms] = await timed(codes(1, { requestsPerMinute: 5, requestsPerDay: 5 }));
-  t.equal(found, '+');
-  t.ok(ms < 390, `${ms} ms`);
-  t.equal(limiter.withoutStore, 1);
-});
+void t.test(
+  'a store that is slow holds up no request for longer than one that is dead',
+  { skip: NO_REDIS },
+  async (t) => {
+    const address = await startServer(t, (socket) => {
+      socket.on('data', () => setTimeout(() => socket.write('*2\r\n:1\r\n:60000\r\n'), 200));
+    });
+    const { limiter, codes } = await startReplica(t, address);
+    t.equal(limiter.storeUp, true);
+    const [found, ms] = await timed(codes(1, { requestsPerMinute: 5, requestsPerDay: 5 }));
+    t.equal(found, '+');
+    t.ok(ms < 390, `${ms} ms`);
+    t.equal(limiter.withoutStore, 1);
+  },
+);
 
-void t.test('a server that talks nonsense', async (t) => {
+void t.test('a server that talks nonsense', { skip: NO_REDIS }, async (t) => {
   const address = await startServer(t, (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
   const { codes, log } = await startReplica(t, address);
   t.equal(await codes(2, { requestsPerMinute: 1 }), '+ rate_limited');
   t.strictSame(words(log), [DOWN]);
 });
 
-void t.test('a password', async (t) => {
+void t.test('a password', { skip: NO_REDIS }, async (t) => {
   const password = 'p-Zk3mQ8vT1xYw';
   const { port } = await startRedis(t, ['--requirepass', password]);
   const right = await startReplica(t, at(port, { password }));
@@ -277,7 +293,7 @@ void t.test('a password', async (t) => {
   t.match(none.log.lines, [{ message: DOWN, reason: /^NOAUTH/ }]);
 });
 
-void t.test('a server that quotes the password', async (t) => {
+void t.test('a server that quotes the password', { skip: NO_REDIS }, async (t) => {
   const address = await startServer(t, (socket) => {
     socket.on('data', () =>
       socket.write("-ERR unknown command 'auth', with args beginning with: 'p-Zk3mQ8vT1xYw'\r\n"),
@@ -287,7 +303,7 @@ void t.test('a server that quotes the password', async (t) => {
   t.match(log.lines, [{ reason: /beginning with: '…'$/ }]);
 });
 
-void t.test('a replica that takes no writes is down until it does', async (t) => {
+void t.test('a replica that takes no writes is down until it does', { skip: NO_REDIS }, async (t) => {
   const { port } = await startRedis(t, ['--replicaof', '127.0.0.1', '1']);
   const { limiter, log, codes } = await startReplica(t, at(port));
   t.match(log.lines, [{ message: DOWN, reason: /READONLY/ }]);
@@ -304,14 +320,14 @@ void t.test('a replica that takes no writes is down until it does', async (t) =>
   t.strictSame(words(log), [DOWN, BACK, DOWN]);
 });
 
-void t.test('a unix socket', async (t) => {
+void t.test('a unix socket', { skip: NO_REDIS }, async (t) => {
   const path = join(t.testdir(), 'redis.sock');
   await startRedis(t, ['--unixsocket', path]);
   const { limiter } = await startReplica(t, { path });
   t.equal(limiter.storeUp, true);
 });
 
-void t.test('another database', async (t) => {
+void t.test('another database', { skip: NO_REDIS }, async (t) => {
   const { port } = await startRedis(t);
   const one = await startReplica(t, { ...at(port), db: 3 } as RedisAddress);
   const two = await startReplica(t, at(port));
