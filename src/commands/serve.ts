@@ -34,8 +34,8 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
   try {
     for (const { path, message } of warnings) logger.warn({ path }, message);
     const shim = await startShim(config, logger, { program: world });
-    warnOfConnections(shim.connections, config, logger);
-    const { url, adminUrl: admin, probesUrl: probes } = shim;
+    const { url, adminUrl: admin, probesUrl: probes, connections } = shim;
+    warnOfConnections(connections, config, logger);
     const reloader = startReloader({ shim, logger, load, files });
     // Whoever reads that it listens may send a signal at once.
     world.onHangup(() => {
@@ -43,7 +43,7 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
       void reloader.reload('SIGHUP');
     });
     const signal = world.nextSignal();
-    logger.info({ url, admin, probes, ...summary(config) }, 'listening');
+    logger.info({ url, admin, probes, ...summary(config), connections }, 'listening');
     log.flush();
 
     const cause = await Promise.race([signal, shim.asked.then(() => 'auth-shim shutdown')]);

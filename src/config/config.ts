@@ -74,7 +74,8 @@ export interface Config {
     readonly body: number;
     /** Bytes. */
     readonly headerBytes: number;
-    readonly connections: number;
+    /** Connections of callers at once; without it, at most 10,000 and as many as the open-files limit is enough for. */
+    readonly connections?: number;
     /** `undefined`: requests are counted in memory. */
     readonly store?: LimitStore;
   };

@@ -127,7 +127,7 @@ async function buildConfig(
     limits: {
       body: size(raw.limits?.body, DEFAULT_BODY),
       headerBytes: size(raw.limits?.headerBytes, DEFAULT_HEADER_BYTES),
-      connections: raw.limits?.connections ?? 10_000,
+      ...(raw.limits?.connections !== undefined && { connections: raw.limits.connections }),
       ...(store && { store }),
     },
     stream: {

@@ -8,6 +8,8 @@ import type { Logger } from '../observe/log.ts';
  * stores and listeners.
  */
 const RESERVE = 192;
+/** Where the configuration says nothing. */
+const STANDARD = 10_000;
 /** A caller's connection, and one to the gateway for its request. */
 const EACH = 2;
 
@@ -28,11 +30,14 @@ export function descriptorLimit(): number | undefined {
 /**
  * Without a descriptor nothing is accepted by any listener, so that callers must not be able to take the last one.
  *
+ * @param configured `limits.connections`
  * @param limit most descriptors of the process, if it is known
- * @returns how many connections of callers leave enough for the probes and the shim itself
+ * @returns how many connections of callers to take: what is configured, if that leaves enough for the probes and the
+ *   shim itself
  */
-export function connectionsFor(limit: number | undefined): number {
-  return limit === undefined ? Infinity : Math.max(Math.floor((limit - RESERVE) / EACH), 1);
+export function connectionsFor(configured: number | undefined, limit: number | undefined): number {
+  const room = limit === undefined ? Infinity : Math.max(Math.floor((limit - RESERVE) / EACH), 1);
+  return Math.min(configured ?? STANDARD, room);
 }
 
 /**
@@ -41,7 +46,7 @@ export function connectionsFor(limit: number | undefined): number {
  * @param logger is told where that is more
  */
 export function warnOfConnections(taken: number, { limits }: Config, logger: Pick<Logger, 'warn'>): void {
-  if (taken >= limits.connections) return;
+  if (limits.connections === undefined || taken >= limits.connections) return;
   const words = `the open files (ulimit -n) are enough for ${taken} connections of callers, not for ${limits.connections}`;
   logger.warn({ path: 'limits.connections' }, words);
 }

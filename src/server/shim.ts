@@ -77,9 +77,14 @@ export async function startShim(config: Config, logger: Logger, options: ShimOpt
   });
   const { audit, metrics } = observers;
   const proxy = createHttpProxy({ current: serving.current, observers, randomId: randomUUID });
-  const room = connectionsFor(descriptorLimit());
+  const descriptors = descriptorLimit();
   const { headerBytes, connections } = config.limits;
-  const server = createListener({ ...options, proxy, headerBytes, connections: Math.min(connections, room) });
+  const server = createListener({
+    ...options,
+    proxy,
+    headerBytes,
+    connections: connectionsFor(connections, descriptors),
+  });
 
   let draining: Promise<void> | undefined;
   let reloadFault: string | undefined;
@@ -116,7 +121,7 @@ export async function startShim(config: Config, logger: Logger, options: ShimOpt
     asked,
     apply(next) {
       const waiting = serving.apply(next);
-      server.maxConnections = Math.min(next.limits.connections, room);
+      server.maxConnections = connectionsFor(next.limits.connections, descriptors);
       proxy.recheck();
       return waiting;
     },

@@ -17,7 +17,7 @@ void t.test('defaults', async (t) => {
   t.equal(config.listen.trustedProxies, undefined);
   t.equal(config.gateway.origin, 'http://127.0.0.1:18789');
   t.same(config.gateway.auth, { mode: 'token', secret: SECRET });
-  t.same(config.limits, { body: 20 * 1024 * 1024, headerBytes: 16 * 1024, connections: 10_000 });
+  t.same(config.limits, { body: 20 * 1024 * 1024, headerBytes: 16 * 1024 });
   t.same(config.stream, { heartbeat: 15_000, gatewayIdle: 0, endAtExpiry: true });
   t.same(config.drain, { delay: 0, timeout: 30_000 });
   t.equal(config.probes, undefined);
