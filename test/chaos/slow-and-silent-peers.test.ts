@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { commandGateway, runShim } from '../helpers/chaos.ts';
 import { ask, keepAlive, outcomes, percentile, startLoad, type Answer } from '../helpers/load.ts';
-import { openRaw } from '../helpers/raw.ts';
+import { openRaw, rawExchange } from '../helpers/raw.ts';
 import { authorized, get } from '../helpers/request-bytes.ts';
 import { TOKENS } from '../helpers/stack.ts';
 
@@ -122,3 +122,17 @@ function stream(res: ServerResponse): void {
   }, 50);
   res.once('close', () => clearInterval(timer));
 }
+
+void t.test('silent peers that take every connection of the probes keep them for seconds only', async (t) => {
+  const gateway = await commandGateway(t, (_req, res) => void res.end('{}'));
+  const shim = await runShim(t, { gateway, more: 'probes: { host: 127.0.0.1, port: 0 }' });
+  const port = Number(new URL(String(shim.listening.probes)).port);
+  const probe = async (): Promise<number> => (await rawExchange(port, 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')).status;
+  t.equal(await probe(), 200);
+  const began = performance.now();
+  const silent = await Promise.all(Array.from({ length: 64 }, () => openRaw(t, port)));
+  t.equal(await probe(), 0, 'there is no room');
+  await Promise.all(silent.map((raw) => raw.closed()));
+  t.equal(await probe(), 200);
+  t.ok(performance.now() - began < 8_000, `after ${Math.round(performance.now() - began)} ms`);
+});
