@@ -14,7 +14,14 @@ const HEADERS_MS = 5_000;
  */
 export function createProbesListener(health: Health): Server {
   const server = createServer(
-    { headersTimeout: HEADERS_MS, requestTimeout: HEADERS_MS, maxHeaderSize: 4_096, requireHostHeader: false },
+    {
+      headersTimeout: HEADERS_MS,
+      requestTimeout: HEADERS_MS,
+      // Node looks every 30 s otherwise, and so long could silent peers keep a kubelet out.
+      connectionsCheckingInterval: 1_000,
+      maxHeaderSize: 4_096,
+      requireHostHeader: false,
+    },
     (req, res) => {
       const answer = (status: number): void => {
         res.writeHead(status, { 'content-length': 0, 'cache-control': 'no-store', connection: 'close' });

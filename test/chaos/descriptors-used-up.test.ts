@@ -30,7 +30,7 @@ void t.test(
     });
     const shim = await runShim(t, {
       gateway,
-      more: 'probes: { host: 127.0.0.1, port: 0 }',
+      more: 'probes: { host: 127.0.0.1, port: 0 }\nlimits: { connections: 5000 }',
       under: ['/usr/bin/prlimit', `--nofile=${LIMIT}:${LIMIT}`],
     });
     const probes = Number(new URL(String(shim.listening.probes)).port);

@@ -82,9 +82,14 @@ void t.test('no request is lost, none meets a mixture', async (t) => {
     configure(versionOf(number));
     shim.child.kill('SIGHUP');
     const whole = WHOLE[versionOf(number)];
+    // One that began before can have met the last configuration but one, which is the same.
+    const written = performance.now();
     let at = load.answers.length;
     await load.until((all) => {
-      for (; at < all.length; at++) if (metOf(all[at] as Answer) === whole) return true;
+      for (; at < all.length; at++) {
+        const answer = all[at] as Answer;
+        if (answer.began > written && metOf(answer) === whole) return true;
+      }
       return false;
     });
     known.seen = number;
@@ -116,7 +121,8 @@ void t.test('no request is lost, none meets a mixture', async (t) => {
   t.equal(await shim.metric('config_reloads_total', { result: 'failed' }), 0);
   t.ok((await shim.metric('config_reloads_total', { result: 'ok' })) >= RELOADS);
   t.equal(await shim.metric('requests_total'), answers.length);
-  t.ok(shim.memory() < 200, `${shim.memory()} MB`);
+  // Connections to a gateway that was left stay for four seconds: some thousand of them here.
+  t.ok(shim.memory() < 350, `${shim.memory()} MB`);
   t.comment(
     `${RELOADS} reloads in ${Math.round(took)} ms, ${JSON.stringify(outcomes(answers))}, ` +
       `${moved.length} ended with their credential, p99 ${percentile(answers, 0.99)} ms, ${shim.memory()} MB`,

@@ -12,7 +12,8 @@ const TOLD = /\n\n\r\n[0-9a-f]+\r\nevent: error\ndata: (\{.*\})\n\n\r\n$/;
 
 void t.test('half of them end by themselves, the others are told; exit code 0 and nothing left', async (t) => {
   const open: ServerResponse[] = [];
-  const gateway = await commandGateway(t, (_req, res) => {
+  const gateway = await commandGateway(t, (req, res) => {
+    if (req.url === '/healthz') return void res.end('{}');
     res.writeHead(200, { 'content-type': 'text/event-stream' });
     res.write('data: 0\n\n');
     open.push(res);

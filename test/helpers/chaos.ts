@@ -22,8 +22,6 @@ export interface ChaosOptions extends Pick<ServeOptions, 'under' | 'node' | 'env
 
 export interface ChaosShim extends Served {
   readonly port: number;
-  /** The configuration file. */
-  readonly file: string;
   readonly admin: string;
   readonly pid: number;
   /** The sum of all samples of a metric that have these labels. */
@@ -56,7 +54,6 @@ export async function startFrom(t: Test, file: string, options: Omit<ChaosOption
   return {
     ...served,
     port: Number(new URL(served.url).port),
-    file,
     admin,
     pid,
     memory: () => Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024),
