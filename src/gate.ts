@@ -27,6 +27,8 @@ export interface About {
   /** The agent and the session key that the gateway is told. */
   agent?: string | undefined;
   sessionKey?: string | undefined;
+  /** The tools that the body was checked against, where it was. */
+  tools?: readonly string[];
   /** What would have been refused, were the caller's policy not only reported. */
   wouldRefuse?: ErrorCode;
   trace?: Trace;
@@ -67,9 +69,10 @@ export interface Gate {
    * caller may be gone or have lost the scope.
    *
    * @param about what a gate, this one or an earlier one, learnt of the request
+   * @param starting whether it is only now to be sent, so that an expired token is never one to go on with
    * @returns why not, or `undefined`
    */
-  recheck(about: About): Refusal | undefined;
+  recheck(about: About, starting: boolean): Refusal | undefined;
 }
 
 /** The parts that the gate asks, in its order. */
@@ -133,6 +136,7 @@ export function createGate(parts: GateParts): Gate {
       about.agent = headerIn(permission.headers, 'x-openclaw-agent-id');
       about.sessionKey = headerIn(permission.headers, 'x-openclaw-session-key');
       if (wouldRefuse) about.wouldRefuse = wouldRefuse;
+      if (permission.tools) about.tools = permission.tools;
       const bodyLimit = Math.min(limits.body, route.bodyLimit ?? limits.body, caller.limits?.body ?? limits.body);
       if (head.contentLength !== undefined && head.contentLength > bodyLimit) {
         return { ...refuseLargeBody(bodyLimit), about };
@@ -164,33 +168,31 @@ export function createGate(parts: GateParts): Gate {
       return admission instanceof Promise ? admission.then(present) : present(admission);
     },
 
-    recheck({ caller: name, token, route, peer, wouldRefuse }) {
+    recheck({ caller: name, token, route, peer, tools, wouldRefuse }, starting) {
       if (name === undefined || token === undefined || route === undefined) return undefined;
       const credential = tokens.find(token.hash, now());
-      if (credential.kind === 'refuse') {
-        return credential.code === 'expired_token' && !stream.endAtExpiry ? undefined : credential;
-      }
+      const goesOn =
+        credential.kind === 'caller' || (credential.code === 'expired_token' && !stream.endAtExpiry && !starting);
       const { caller } = credential;
+      if (!goesOn || caller === undefined) return credential as Refusal;
       if (caller.name !== name) return refuse('invalid_token', { reason: 'the token has another caller now' });
       if (!mayComeFrom(caller, peer)) return refuse('invalid_token', { reason: elsewhere(caller, peer) });
-      if (keepsRoute(caller, route) || (wouldRefuse && reportsOnly(caller, route, now()))) return undefined;
-      return refuse('insufficient_scope', { scope: route.scope, reason: `${name} has lost ${route.scope}` });
+      if (keepsRoute(caller, route, tools) || (wouldRefuse && reportsOnly(caller, route, now()))) return undefined;
+      return refuse('insufficient_scope', { scope: route.scope, reason: `${name} may not use this route any more` });
     },
   };
 
   /** Too many failures change the answer to a failing credential alone: a valid one passes from anywhere, at any time. */
   function authenticate(authorization: string | undefined, peer: string | undefined): Authenticated | Refusal {
     const credential = tokens.authenticate(authorization, now());
-    if (credential.kind === 'caller' && mayComeFrom(credential.caller, peer)) return credential;
-    const refusal =
-      credential.kind === 'refuse'
-        ? credential
-        : {
-            ...refuse('invalid_token', { reason: elsewhere(credential.caller, peer) }),
-            tokenId: credential.token.id,
-          };
+    const { caller } = credential;
+    // From elsewhere nobody learns that a token is one, not even that its time is wrong.
+    const away = caller !== undefined && !mayComeFrom(caller, peer);
+    if (credential.kind === 'caller' && !away) return credential;
+    const tokenId = credential.kind === 'caller' ? credential.token.id : credential.tokenId;
+    const refusal = away ? refuse('invalid_token', { reason: elsewhere(caller, peer) }) : (credential as Refusal);
     if (refusal.code === 'missing_token') return refusal;
-    const retryAfter = limiter.failedLogin(peer, refusal.tokenId);
+    const retryAfter = limiter.failedLogin(peer, tokenId);
     if (retryAfter === undefined) return refusal;
     const { reason } = refusal;
     return refuse('rate_limited', { message: 'Too many failed logins.', retryAfter, ...(reason && { reason }) });

@@ -6,7 +6,7 @@ import type { ErrorCode } from '../src/errors.ts';
 import { createGate, type Decision, type Forward } from '../src/gate.ts';
 import { createPresenter } from '../src/gateway/present.ts';
 import { createAuthorize } from '../src/policy/authorize.ts';
-import type { Caller, RawToken, RequestFacts, Scope, Token } from '../src/types.ts';
+import type { Caller, RawToken, RequestFacts, Route, Scope, Token } from '../src/types.ts';
 import { OPEN, testConfig, type ConfigParts } from './helpers/config.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
@@ -316,7 +316,7 @@ void t.test('what was let through is looked at again', async (t) => {
   const { about } = decide({ target: CHAT, rawHeaders: GOOD });
   const token = about.token as Token;
   const [writer] = callers.filter(({ name }) => name === about.caller) as [Caller];
-  const recheck = (changed: readonly Caller[], endAtExpiry = true): unknown => {
+  const recheck = (changed: readonly Caller[], endAtExpiry = true, starting = false): unknown => {
     const config = { ...testConfig({ callers: changed }), stream: { heartbeat: 0, gatewayIdle: 0, endAtExpiry } };
     return createGate({
       config,
@@ -325,7 +325,7 @@ void t.test('what was let through is looked at again', async (t) => {
       presenter: createPresenter(config.gateway.auth),
       ...OPEN,
       now: () => NOW,
-    }).recheck(about);
+    }).recheck(about, starting);
   };
   const expired = [{ ...writer, tokens: [{ ...token, expires: NOW }] }];
   t.equal(recheck([writer]), undefined);
@@ -334,6 +334,62 @@ void t.test('what was let through is looked at again', async (t) => {
   t.match(recheck([{ ...writer, name: 'another' }]), { code: 'invalid_token' }, 'the token of somebody else by now');
   t.match(recheck(expired), { code: 'expired_token' });
   t.equal(recheck(expired, false), undefined, 'endAtExpiry: false');
+  t.match(recheck(expired, false, true), { code: 'expired_token' }, 'but nothing is begun any more');
+  const away = new BlockList();
+  away.addSubnet('10.0.0.0', 8, 'ipv4');
+  t.match(recheck([{ ...writer, from: away }]), {
+    code: 'invalid_token',
+    reason: 'writer may not call from 127.0.0.1',
+  });
+  const lesser = expired.map((one): Caller => ({ ...one, scopes: ['operator.read'] }));
+  t.match(recheck(lesser, false), { code: 'insufficient_scope' }, 'expiry alone is let pass');
+  t.match(
+    recheck(
+      expired.map((one) => ({ ...one, from: away })),
+      false,
+    ),
+    { code: 'invalid_token' },
+  );
   t.match(recheck([{ ...writer, scopes: ['operator.read'] }]), { code: 'insufficient_scope', scope: 'operator.write' });
   t.match(recheck([{ ...writer, scopes: ['operator.read'], tools: ['x'] }]), { code: 'insufficient_scope' });
+});
+
+void t.test('an invoke goes on with the tools that it was checked against, and with no others', async (t) => {
+  const hash = hashToken(WRITER);
+  const token = { hash, id: hash.slice(0, 12) };
+  const route: Route = { method: 'POST', template: '/tools/invoke', scope: 'operator.admin' };
+  const recheck = (more: Partial<Caller>, tools?: readonly string[]): unknown => {
+    const changed = [caller('writer', WRITER, [], more)];
+    const config = testConfig({ callers: changed });
+    const gate = createGate({
+      config,
+      tokens: createTokenTable(changed),
+      authorize: createAuthorize(config, () => 'RANDOM'),
+      presenter: createPresenter(config.gateway.auth),
+      ...OPEN,
+      now: () => NOW,
+    });
+    return gate.recheck({ caller: 'writer', token, route, ...(tools && { tools }) }, false);
+  };
+  t.equal(recheck({ tools: ['a', 'b'] }, ['a']), undefined);
+  t.match(recheck({ tools: ['b'] }, ['a']), { code: 'insufficient_scope' });
+  t.match(recheck({ scopes: ['operator.admin'] }, ['a']), { code: 'insufficient_scope' });
+  t.equal(recheck({ scopes: ['operator.admin'] }), undefined);
+  t.match(
+    recheck({ scopes: ['operator.admin'], tools: ['a'] }),
+    { code: 'insufficient_scope' },
+    'held to tools by now',
+  );
+  t.match(recheck({ tools: ['a'] }), { code: 'insufficient_scope' });
+});
+
+void t.test('from elsewhere nobody learns that a token is one', async (t) => {
+  const from = new BlockList();
+  from.addSubnet('10.0.0.0', 8, 'ipv4');
+  const hash = hashToken(WRITER);
+  for (const time of [{}, { expires: NOW }, { notBefore: NOW + 1 }]) {
+    const tokens = [{ hash, id: hash.slice(0, 12), ...time }];
+    const changed = [{ ...caller('writer', WRITER, ['operator.write']), tokens, from }];
+    t.match(decide({ target: CHAT, rawHeaders: GOOD }, { callers: changed }), { code: 'invalid_token' });
+  }
 });

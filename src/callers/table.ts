@@ -26,6 +26,8 @@ export type Authenticate = (authorization: string | undefined, now: number) => A
 export type Unauthenticated = Refusal & {
   /** Id of the token that was shown, known or not; for the count of failed logins. */
   readonly tokenId?: string;
+  /** Whose token it is, where only its time is wrong. */
+  readonly caller?: Caller;
 };
 
 /** The callers, by what they show. */
@@ -37,7 +39,7 @@ export interface TokenTable {
    * @param hash SHA-256 of the token, 64 lower-case hex digits
    * @param now milliseconds since the epoch
    */
-  readonly find: (hash: string, now: number) => Authenticated | Refusal;
+  readonly find: (hash: string, now: number) => Authenticated | Unauthenticated;
 }
 
 interface Entry {
@@ -87,8 +89,8 @@ export function createTokenTable(callers: readonly Caller[]): TokenTable {
 function whileValid({ caller, token }: Entry, now: number): Authenticated | Unauthenticated {
   const about = { reason: `token ${token.id} of ${caller.name}` };
   if (token.notBefore !== undefined && now < token.notBefore)
-    return { ...refuse('not_yet_valid_token', about), tokenId: token.id };
+    return { ...refuse('not_yet_valid_token', about), tokenId: token.id, caller };
   if (token.expires !== undefined && now >= token.expires)
-    return { ...refuse('expired_token', about), tokenId: token.id };
+    return { ...refuse('expired_token', about), tokenId: token.id, caller };
   return { kind: 'caller', caller, token };
 }

@@ -43,7 +43,7 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
       void reloader.reload('SIGHUP');
     });
     const signal = world.nextSignal();
-    logger.info({ url, admin, probes, ...summary(config), connections }, 'listening');
+    logger.info({ url, admin, probes, ...summary(config), connections: shim.connections }, 'listening');
     log.flush();
 
     const cause = await Promise.race([signal, shim.asked.then(() => 'auth-shim shutdown')]);

@@ -1,6 +1,6 @@
 /** What a configuration reads beside itself: files, variables, the clock. Handed in, so that tests have their own. */
 import { lookup } from 'node:dns/promises';
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 
 export interface ConfigWorld {
@@ -29,9 +29,23 @@ export async function resolveName(name: string): Promise<readonly string[]> {
   }
 }
 
-/** The file system of this machine. */
+/** More than any configuration or secret has. */
+const MOST_BYTES = 4 * 1024 * 1024;
+
+/** The file system of this machine. Only plain files of a sane size are read: a pipe would be waited for. */
 export const disk = {
-  readFile: (path: string): string => readFileSync(path, 'utf8'),
+  readFile(path: string): string {
+    const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const found = fstatSync(file);
+      if (found.isDirectory()) throw fault('EISDIR');
+      if (!found.isFile()) throw fault('ENOTFILE');
+      if (found.size > MOST_BYTES) throw fault('EFBIG');
+      return readFileSync(file, 'utf8');
+    } finally {
+      closeSync(file);
+    }
+  },
   fileMode: (path: string): number => statSync(path).mode & 0o777,
 } as const satisfies Partial<ConfigWorld>;
 
@@ -58,10 +72,18 @@ export function readFaultWords(error: unknown): string {
       return 'does not exist';
     case 'EISDIR':
       return 'is a directory';
+    case 'ENOTFILE':
+      return 'is no plain file';
+    case 'EFBIG':
+      return 'is larger than 4 MiB';
     case 'EACCES':
     case 'EPERM':
       return 'may not be read by this user';
     default:
       return `cannot be read${code === '' ? '' : ` (${code})`}`;
   }
+}
+
+function fault(code: string): Error {
+  return Object.assign(new Error(code), { code });
 }

@@ -1,13 +1,16 @@
 /** The header list that the caller gets: the gateway's, without what is between the shim and the gateway. Pure. */
 import { foldName, isProtectedFamily } from './families.ts';
 
-/** Hop-by-hop fields, and what the shim answers for itself: cookies never pass, CORS and request ids are ours. */
+/** Hop-by-hop fields, and what the shim answers for itself: cookies never pass, CORS, limits and request ids are ours. */
 const DROPPED: ReadonlySet<string> = new Set([
   'alt-svc',
   'authorization',
   'connection',
   'cookie',
   'keep-alive',
+  'ratelimit-limit',
+  'ratelimit-remaining',
+  'ratelimit-reset',
   'proxy-authenticate',
   'proxy-authorization',
   'proxy-connection',
@@ -64,7 +67,7 @@ export function buildResponseHeaders(
     // Those that frame the body are what undici took them for: by their exact name.
     if (FRAMING.has(folded)) {
       if (name.toLowerCase() !== folded) continue;
-      seen[folded] = value;
+      seen[folded] = seen[folded] === undefined ? value : `${seen[folded]}, ${value}`;
     }
     if (DROPPED.has(folded) || folded.startsWith('access-control-') || isProtectedFamily(folded)) continue;
     if (secretNames.has(folded) || (nominated.length > 0 && nominated.includes(name.toLowerCase()))) continue;

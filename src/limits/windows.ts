@@ -9,6 +9,12 @@ export type LimitPolicy = Omit<CallerLimits, 'body'>;
 /** A window begins with the first request in it, and has these lengths in seconds. */
 const SECONDS = { minute: 60, burst: 600, day: 86_400 } as const;
 
+/**
+ * Nothing is taken back from a window that ends this soon: it may have ended when the store gets to it, and the next one
+ * would begin below zero.
+ */
+const LAST_MS = 1_000;
+
 /** A counter for each window. Its numbers of points mean nothing: the limits come with each request. */
 export type Windows = Readonly<Record<keyof typeof SECONDS, RateLimiterAbstract>>;
 
@@ -55,13 +61,15 @@ export async function spend(
   const taken: RateLimiterAbstract[] = [];
   const take = async (name: keyof Windows, limit: number): Promise<Standing & { readonly fits: boolean }> => {
     const { consumedPoints, msBeforeNext } = await windows[name].penalty(caller);
-    taken.push(windows[name]);
+    if (msBeforeNext > LAST_MS) taken.push(windows[name]);
+    const seconds = Math.ceil(msBeforeNext / 1000);
     return {
       limit,
       fits: consumedPoints <= limit,
-      remaining: Math.max(limit - consumedPoints, 0),
+      remaining: Math.min(Math.max(limit - consumedPoints, 0), limit),
       // The counters in memory end by a timer and tell the rest by the clock, which may have been set back since.
-      reset: Math.min(Math.max(Math.ceil(msBeforeNext / 1000), 1), SECONDS[name]),
+      // Nor is a store believed that says what cannot be.
+      reset: seconds <= SECONDS[name] ? Math.max(seconds, 1) : SECONDS[name],
     };
   };
   const giveBack = async (code: ErrorCode, standing: Standing, message: string): Promise<Refusal> => {

@@ -7,8 +7,8 @@ import type { EndReason, Logger, RequestRecord } from './log.ts';
 /** One request that is over. Nothing of its query, headers and body becomes part of the span. */
 export interface FinishedSpan {
   readonly trace: Trace;
-  /** The request target; what is after its path is left out here. */
-  readonly target: string;
+  /** As the log has it; `undefined` for a target in another form, which can hold a credential. */
+  readonly path: string | undefined;
   readonly record: Pick<RequestRecord, 'id' | 'method' | 'route' | 'caller' | 'status' | 'code' | 'ms' | 'end'>;
 }
 
@@ -34,7 +34,6 @@ export interface TracingOptions {
 }
 
 const NAME = 'openclaw-auth-shim';
-const MOST_PATH = 200;
 const CLOSE_MS = 2_000;
 const COMPLAINT_MS = 60_000;
 /** Spans that wait; a batch is sent every five seconds, or when it is full. */
@@ -89,7 +88,7 @@ export async function startTracing(options: TracingOptions): Promise<Tracing | u
   const instrumentationScope = { name: NAME, version };
 
   return {
-    finished({ trace, target, record }) {
+    finished({ trace, path, record }) {
       // The processor drops it as well, but only once it is made.
       if (!trace.sampled) return;
       const { method, route, ms } = record;
@@ -111,7 +110,7 @@ export async function startTracing(options: TracingOptions): Promise<Tracing | u
         attributes: {
           ...server,
           'http.request.method': known ? method : '_OTHER',
-          ...attributesOf(record, target, fault),
+          ...attributesOf(record, path, fault),
         },
         links: [],
         events: [],
@@ -175,11 +174,10 @@ function faultOf({ status, code, end }: FinishedSpan['record']): string | undefi
   return FAULTY_ENDS.has(end) ? end : undefined;
 }
 
-function attributesOf(record: FinishedSpan['record'], target: string, fault: string | undefined): Attributes {
+function attributesOf(record: FinishedSpan['record'], path: string | undefined, fault: string | undefined): Attributes {
   const { id, route, caller, status, code, end } = record;
   const attributes: Attributes = { 'auth_shim.request_id': id, 'auth_shim.end': end };
-  // A target in another form can hold a credential.
-  if (target.startsWith('/')) attributes['url.path'] = target.replace(/[?#].*/s, '').slice(0, MOST_PATH);
+  if (path !== undefined) attributes['url.path'] = path;
   if (route !== undefined) attributes['http.route'] = route;
   if (status !== 0) attributes['http.response.status_code'] = status;
   if (caller !== undefined) attributes['auth_shim.caller'] = caller;

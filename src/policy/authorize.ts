@@ -107,10 +107,13 @@ export function createAuthorize(config: Config, randomId: () => string): Authori
 /**
  * @param caller whose policy may have changed since
  * @param route where a request of theirs was let through
- * @returns whether they still have its scope, or their own tools on the route that is open for these
+ * @param tools what its body was checked against, if it was
+ * @returns whether they would still be let through, whichever of the tools it invokes
  */
-export function keepsRoute(caller: Caller, route: Route): boolean {
-  return (route.template === TOOLS_INVOKE && caller.tools !== undefined) || hasScope(caller.scopes, route.scope);
+export function keepsRoute(caller: Caller, route: Route, tools: readonly string[] | undefined): boolean {
+  if (tools) return caller.tools !== undefined && tools.every((tool) => caller.tools?.includes(tool));
+  const held = route.template === TOOLS_INVOKE && caller.tools !== undefined;
+  return !held && hasScope(caller.scopes, route.scope);
 }
 
 /**

@@ -184,6 +184,15 @@ export class Exchange {
     this.begin();
   }
 
+  /** An unexpected error ends one exchange, never the process. */
+  attempt(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
   /** An error that nobody expected: 500 with the request id for the caller, the stack for the log. */
   fail(error: unknown): void {
     this.#observers.logger.error({ id: this.id, err: error }, 'unexpected error');

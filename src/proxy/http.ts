@@ -1,20 +1,15 @@
 /** Requests: asked at the gate, then refused or forwarded. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { ERRORS, refuse, refuseLargeBody, type Refusal } from '../errors.ts';
-import type { About, Decision, Forward } from '../gate.ts';
+import { ERRORS, refuse, type Refusal } from '../errors.ts';
+import type { About, Decision } from '../gate.ts';
 import type { EndReason } from '../observe/log.ts';
-import { checkToolBody } from '../policy/tools.ts';
 import type { RequestFacts } from '../types.ts';
-import { collectBody, PassingBody, type BodyWatch } from './body.ts';
 import { Exchange } from './exchange.ts';
-import { Forwarding } from './forward.ts';
 import { recordDecision, recordEnd, type Asked, type Observers } from './record.ts';
 import { answerPreflight, writeRawRefusal } from './refuse.ts';
+import { sendOn } from './send.ts';
 import type { Snapshot } from './snapshot.ts';
-
-/** A body that is known to be this small is sent on whole, in one write with its head; others as they come. */
-const WHOLE_BODY_BYTES = 64 * 1024;
 
 /** Pipelined requests that wait on one connection, at most, and the body that each may have: it waits in memory. */
 const MOST_WAITING = 8;
@@ -42,7 +37,7 @@ export interface HttpProxy {
   broken(socket: Duplex, refusal: Refusal | undefined): void;
   /** Takes a connection on which nothing moved for the idle limit, and ends it unless it waits for the gateway's answer. */
   idle(socket: Duplex): void;
-  /** Ends every request that is at the gateway, told where it can be. */
+  /** Ends every open request, told where it can be; those that come afterwards are refused. */
   endAll(reason: EndReason, refusal: Refusal): void;
   /** How many requests are open, and how many event streams among them. */
   open(): { readonly requests: number; readonly streams: number };
@@ -62,6 +57,9 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
    */
   const latest = new Map<Duplex, Exchange>();
 
+  /** Why nothing is let through any more. */
+  let ending: { readonly reason: EndReason; readonly refusal: Refusal } | undefined;
+
   /** How many pipelined requests of a connection wait for their turn. */
   const waiting = new WeakMap<Duplex, number>();
 
@@ -79,13 +77,17 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
       const { socket } = req;
       if (!latest.has(socket)) socket.once('close', () => latest.delete(socket));
       latest.set(socket, exchange);
-      guard(exchange, () => {
+      if (ending) {
+        exchange.end(ending.reason, ending.refusal);
+        return;
+      }
+      exchange.attempt(() => {
         const decision = snapshot.gate.decide(factsOf(req));
         if (!(decision instanceof Promise)) act(exchange, decision);
         else
           void decision
-            .then((later) => guard(exchange, () => act(exchange, later)))
-            .catch((error) => exchange.fail(error));
+            .then((later) => exchange.attempt(() => act(exchange, stillHolds(later))))
+            .catch((error: unknown) => exchange.fail(error));
       });
     },
 
@@ -143,7 +145,8 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
     },
 
     endAll(reason, refusal) {
-      for (const { forwarding } of latest.values()) forwarding?.end(reason, refusal);
+      ending = { reason, refusal };
+      for (const exchange of latest.values()) exchange.end(reason, refusal);
     },
 
     open() {
@@ -155,7 +158,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
       const { gate } = current();
       for (const exchange of latest.values()) {
         if (exchange.res.closed) continue;
-        const refusal = gate.recheck(exchange.about);
+        const refusal = gate.recheck(exchange.about, false);
         if (refusal) exchange.end(refusal.code === 'expired_token' ? 'expired' : 'revoked', refusal);
       }
     },
@@ -184,13 +187,22 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
     return exchange?.res.closed ? undefined : exchange;
   }
 
+  /** What was let through may have lost its credential while a store was asked. */
+  function stillHolds(decision: Decision): Decision {
+    const { about } = decision;
+    const refusal = decision.kind === 'forward' ? current().gate.recheck(about, true) : undefined;
+    if (!refusal) return decision;
+    if (decision.kind === 'forward') decision.release();
+    return { ...refusal, about };
+  }
+
   function act(exchange: Exchange, decision: Decision): void {
     exchange.about = decision.about;
     if (decision.kind === 'forward') {
       exchange.release = decision.release;
       // The caller may have left, or sent what is no HTTP, while a store was asked.
       if (exchange.over) decision.release();
-      else forward(exchange, decision);
+      else sendOn(exchange, decision, () => current().gate.recheck(decision.about, true));
     } else if (exchange.over) {
       return;
     } else if (decision.kind === 'refuse') {
@@ -198,68 +210,6 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
     } else {
       exchange.decided('preflight');
       answerPreflight(exchange.res, exchange.id, decision.about.origin, exchange.closes);
-    }
-  }
-
-  function forward(exchange: Exchange, decision: Forward): void {
-    const { req } = exchange;
-    const { contentLength, bodyLimit, tools } = decision;
-    if (decision.expectContinue) exchange.continue();
-    if (!decision.hasBody && !tools) {
-      send(exchange, decision, null);
-      return;
-    }
-    const count = (bytes: number): void => void (exchange.bytesIn += bytes);
-    if (tools || (contentLength !== undefined && contentLength <= WHOLE_BODY_BYTES)) {
-      const watch: BodyWatch = { limit: bodyLimit, count, tooLarge: () => exchange.refuse(refuseLargeBody(bodyLimit)) };
-      collectBody(req, watch, (body) =>
-        guard(exchange, () => {
-          // Its credential was revoked while its body came.
-          if (exchange.over) return;
-          const refusal = tools && checkToolBody(tools, body);
-          if (refusal) exchange.refuse(refusal);
-          else send(exchange, decision, body);
-        }),
-      );
-    } else {
-      const watch: BodyWatch = {
-        limit: bodyLimit,
-        count,
-        tooLarge: () => forwarding.end('body_too_large', refuseLargeBody(bodyLimit)),
-      };
-      const forwarding = send(exchange, decision, new PassingBody(req, watch));
-    }
-  }
-
-  function send(exchange: Exchange, decision: Forward, body: Buffer | PassingBody | null): Forwarding {
-    const passing = body instanceof PassingBody ? body : undefined;
-    const { wouldRefuse } = decision.about;
-    exchange.decided(wouldRefuse ? 'would_refuse' : 'forward', wouldRefuse);
-    const forwarding = new Forwarding(exchange, decision, passing);
-    const { pool, gatewayIdle } = exchange.snapshot;
-    exchange.forwarding = forwarding;
-    const { headers, contentLength } = decision;
-    if (passing && contentLength !== undefined) headers.push('content-length', String(contentLength));
-    pool.dispatch(
-      {
-        path: exchange.req.url as string,
-        method: exchange.req.method as 'GET',
-        headers,
-        body,
-        headersTimeout: gatewayIdle,
-        bodyTimeout: gatewayIdle,
-      },
-      forwarding,
-    );
-    return forwarding;
-  }
-
-  /** An unexpected error ends one exchange, never the process. */
-  function guard(exchange: Exchange, work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      exchange.fail(error);
     }
   }
 

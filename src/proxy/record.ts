@@ -45,7 +45,7 @@ export function recordDecision(
     method,
     route: route?.template,
     path: route ? undefined : pathOf(target),
-    agent: about.agent,
+    agent: about.agent === undefined ? undefined : printable(about.agent),
     session: sessionKey === undefined ? undefined : sessionId(sessionKey),
     scopes: about.scopes,
     needs: route?.scope,
@@ -99,7 +99,7 @@ export function recordEnd({ request, audit, metrics, tracing }: Observers, asked
   };
   request(code !== undefined && status >= 500 ? 'warn' : 'info', record);
   metrics?.finished(record, forwarded);
-  if (trace) tracing?.finished({ trace, target, record });
+  if (trace) tracing?.finished({ trace, path: pathOf(target), record });
   if (!audit || !forwarded) return;
   audit.write({
     event: 'end',
@@ -121,12 +121,19 @@ export function recordEnd({ request, audit, metrics, tracing }: Observers, asked
   });
 }
 
-/** Without the query; nothing of a target in another form, which can hold a credential. */
-function pathOf(target: string): string | undefined {
+/**
+ * @param target of a request
+ * @returns its path, cut, with what may be a token masked; nothing of a target in another form, which can hold a
+ *   credential
+ */
+export function pathOf(target: string): string | undefined {
   if (!target.startsWith('/')) return undefined;
-  const mark = target.indexOf('?');
-  // Somebody may have put a token there.
-  return printable((mark < 0 ? target : target.slice(0, mark)).slice(0, 200)).replace(/[\w.~+=-]{24,}/g, '****');
+  return printable(
+    target
+      .replace(/[?#].*/s, '')
+      .replace(/[\w.~+=-]{24,}/g, '****')
+      .slice(0, 200),
+  );
 }
 
 /** JSON escapes C0 controls alone; C1 controls and changes of direction also deceive on a terminal. */

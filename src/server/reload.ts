@@ -9,6 +9,8 @@ import type { RunningShim } from './shim.ts';
 
 /** Files are looked at this often; one that changed must be the same twice, so that none is read half-written. */
 const LOOK_MS = 250;
+/** One that never rests must not keep a revocation in another from being read. */
+const PATIENCE_MS = 1_000;
 
 /** A configuration, or why there is none, and the files that it was read from as they were then. */
 export interface Loading {
@@ -42,6 +44,8 @@ export function startReloader(parts: ReloadParts): Reloader {
   let before: FileStates = files;
   let busy: Promise<void> = Promise.resolve();
   let stopped = false;
+  /** When the first change was seen that was not read yet. */
+  let changedAt: number | undefined;
   let timer = setTimeout(look, LOOK_MS).unref();
 
   return {
@@ -61,7 +65,10 @@ export function startReloader(parts: ReloadParts): Reloader {
         const changed = [...now].filter(([path, state]) => state !== files.get(path)).map(([path]) => path);
         const settled = changed.every((path) => now.get(path) === before.get(path));
         before = now;
-        if (changed.length > 0 && settled && !stopped) await load(changed.join(', '));
+        if (changed.length === 0) changedAt = undefined;
+        else changedAt ??= performance.now();
+        const late = changedAt !== undefined && performance.now() - changedAt >= PATIENCE_MS;
+        if (changed.length > 0 && (settled || late) && !stopped) await load(changed.join(', '));
       })
       .catch(unexpected)
       .finally(() => {
@@ -77,6 +84,7 @@ export function startReloader(parts: ReloadParts): Reloader {
   async function load(cause: string): Promise<void> {
     const { loaded, files: read } = await parts.load();
     files = before = read;
+    changedAt = undefined;
     if (stopped) return;
     if (loaded instanceof ConfigError) {
       for (const { level: _, file = loaded.file, message, ...at } of loaded.issues)

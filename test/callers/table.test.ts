@@ -72,9 +72,10 @@ void t.test('who is nobody', async (t) => {
   ];
   for (const [name, authorization, code, reason] of cases) {
     const answer = authenticate(authorization, NOW);
-    const { tokenId, ...refusal } = answer as Unauthenticated;
+    const { tokenId, caller: owner, ...refusal } = answer as Unauthenticated;
     t.strictSame(refusal, { kind: 'refuse', code, ...(reason && { reason }) }, name);
     const shown = reason !== undefined && !reason.startsWith('not a b64token');
+    t.equal(owner?.name, code === 'invalid_token' || code === 'missing_token' ? undefined : 'two', name);
     t.equal(tokenId, shown ? hashToken(authorization?.slice(7) as RawToken).slice(0, 12) : undefined, name);
   }
   t.match(authenticate(`Bearer ${EDGE}`, NOW - 1), { code: 'not_yet_valid_token' });

@@ -1,4 +1,5 @@
-import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { serve, type Served } from '../helpers/process.ts';
@@ -176,3 +177,58 @@ void t.test('a request whose body comes after the gateway has moved is not lost'
   t.match(await raw.until((text) => text.endsWith('{}') || text.endsWith('}}')), /\r\n\r\nHTTP\/1.1 200 OK/);
   t.match(gateway.text, /\r\n\r\n\{\}$/, 'at the gateway of the configuration that judged it');
 });
+
+void t.test('a file that never rests does not keep a revocation in another from being read', async (t) => {
+  const { shim, folder, ask } = await run(t, (folder) => {
+    writeFileSync(join(folder, 'callers.yaml'), `callers:\n${reader}\n`);
+    return ['callersFile: callers.yaml'];
+  });
+  t.equal(await ask(TOKENS.reader), 200);
+  const secret = join(folder, 'secret');
+  const touching = setInterval(() => utimesSync(secret, new Date(), new Date()), 50);
+  t.teardown(() => clearInterval(touching));
+  const begun = performance.now();
+  writeFileSync(join(folder, 'callers.yaml'), 'callers: []\n');
+  await shim.logged(({ msg, callers }) => msg === 'reloaded' && callers === 0);
+  t.ok(performance.now() - begun < 2_500, `${Math.round(performance.now() - begun)} ms`);
+  t.equal(await ask(TOKENS.reader), 401);
+});
+
+void t.test('what is no plain file, or too large for one, is not waited for', async (t) => {
+  const { folder, until, ask, readyz } = await run(t, (folder) => {
+    writeFileSync(join(folder, 'callers.yaml'), `callers:\n${reader}\n`);
+    return ['callersFile: callers.yaml'];
+  });
+  const path = join(folder, 'callers.yaml');
+  for (const [make, words] of [
+    [() => execFileSync('mkfifo', [path]), 'is no plain file'],
+    [() => sparse(path, 400 * 1024 * 1024), 'is larger than 4 MiB'],
+    [() => mkdirSync(path), 'is a directory'],
+  ] as const) {
+    const failed = until(`${path} ${words}`, () => {
+      rmSync(path, { recursive: true });
+      make();
+    });
+    t.match(await failed, { path: 'callersFile' });
+    t.match(await readyz(), /readyz check passed\n$/);
+    t.equal(await ask(TOKENS.reader), 200, words);
+  }
+});
+
+void t.test('a scope that is lost ends what is under way, also a body that is still coming', async (t) => {
+  const admin = caller('reader', TOKENS.reader, ['operator.admin']);
+  const held = caller('reader', TOKENS.reader, ['operator.read'], 'tools: [web_search]');
+  const { port, configure, gateway } = await run(t, () => ['callers:', admin]);
+  const raw = await openRaw(t, port);
+  raw.send(
+    `POST /tools/invoke HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${TOKENS.reader}\r\nContent-Length: 15\r\n\r\n{"tool`,
+  );
+  await configure('callers:', held);
+  t.match(await raw.closed(), /^HTTP\/1\.1 403 [^]*"insufficient_scope"/);
+  t.equal(gateway.text, '');
+});
+
+function sparse(path: string, bytes: number): void {
+  writeFileSync(path, '');
+  truncateSync(path, bytes);
+}

@@ -46,6 +46,15 @@ void t.test('the probes tell a status alone, to anybody; they are nowhere else',
   t.match(await ask(probes, 'POST /livez'), { status: 405, body: '' });
 });
 
+void t.test('silent peers do not keep the kubelet out', async (t) => {
+  const gateway = await startRawGateway(t);
+  const { shim } = await run(t, gateway.url, 'probes: { port: 0 }');
+  const probes = portOf(shim.listening.probes);
+  const silent = await Promise.all(Array.from({ length: 70 }, () => openRaw(t, probes)));
+  t.match(await ask(probes, 'GET /livez'), { status: 200 });
+  t.equal(await Promise.race(silent.slice(0, 6).map((raw) => raw.closed())), '', 'the oldest make room');
+});
+
 void t.test('readiness fails during drain.delay, while requests are still taken', async (t) => {
   const gateway = await startRawGateway(t);
   const { shim } = await run(t, gateway.url, 'drain: { delay: 2s }');

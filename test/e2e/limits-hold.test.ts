@@ -1,6 +1,7 @@
 import t from 'tap';
 import { startRawGateway } from '../helpers/raw-gateway.ts';
 import { openRaw, rawExchange } from '../helpers/raw.ts';
+import { NO_REDIS, startRedis } from '../helpers/redis.ts';
 import { authorized, get, post } from '../helpers/request-bytes.ts';
 import { caller, startStack, TOKENS } from '../helpers/stack.ts';
 
@@ -99,4 +100,25 @@ void t.test('a credential may be used from its own addresses alone', async (t) =
   t.equal(refused.status, 401);
   t.match(JSON.parse(refused.body), { error: { code: 'invalid_token', message: 'The bearer token is not valid.' } });
   t.match(await line, { reason: 'writer may not call from 198.51.100.1', caller: undefined });
+});
+
+void t.test('who is revoked while a store is asked does not pass', { skip: NO_REDIS }, async (t) => {
+  const redis = await startRedis(t);
+  const gateway = await startRawGateway(t);
+  const { port, reload } = await startStack(t, {
+    gatewayUrl: gateway.url,
+    callers: limited('{ requestsPerMinute: 5 }'),
+    more: `limits: { store: { redis: "redis://127.0.0.1:${redis.port}" } }`,
+  });
+  t.equal((await rawExchange(port, get('/v1/models'))).headers['ratelimit-remaining'], '4');
+  redis.child.kill('SIGSTOP');
+  t.teardown(() => redis.child.kill('SIGCONT'));
+  const raw = await openRaw(t, port);
+  raw.send(get('/v1/models/openclaw'));
+  // It came later, and is answered without the store.
+  t.equal((await rawExchange(port, get('/v1/models', '', TOKENS.reader))).status, 200);
+  t.equal(raw.text, '');
+  await reload('callers: []');
+  t.match(await raw.closed(), /^HTTP\/1\.1 401 [^]*"invalid_token"/);
+  t.notMatch(gateway.text, '/v1/models/openclaw');
 });

@@ -95,3 +95,8 @@ void t.test('what frames the body goes by its exact name', async (t) => {
 void t.test('a name that quotes a secret does not pass', async (t) => {
   t.strictSame(buildResponseHeaders(['X-abcdefgh', '1', 'X-B', '2'], new Set(), ['abcdefgh']).headers, ['X-B', '2']);
 });
+
+void t.test('two codings are not one, and limits are the shim’s own', async (t) => {
+  const two = ['Transfer-Encoding', 'gzip', 'Transfer-Encoding', 'chunked', 'RateLimit-Limit', '5'];
+  t.match(buildResponseHeaders(two, new Set(), []), { chunked: false, headers: [] });
+});

@@ -1,6 +1,7 @@
 /** A shim before a stand-in gateway, in this process, on free ports; ended with the test. */
 import type { Test } from 'tap';
 import { pino } from 'pino';
+import type { Config } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { hashToken } from '../../src/callers/token.ts';
 import { startGateway, type StandInGateway, type StandInOptions } from '../../src/demo/gateway.ts';
@@ -64,26 +65,29 @@ export interface Stack {
   /** The log line of the next request that ends. */
   readonly nextLine: () => Promise<Record<string, unknown>>;
   readonly drain: () => Promise<void>;
+  /** Takes other callers, as a reload does. */
+  readonly reload: (callers: string) => Promise<void>;
 }
 
 /** Starts both; everything ends with the test. */
 export async function startStack(t: Test, options: StackOptions = {}): Promise<Stack> {
   const gateway = await startGateway({ auth: { mode: 'token', token: GATEWAY_SECRET }, ...options.gateway });
   t.teardown(() => gateway.close());
-  const text = [
-    `listen: ${options.listen ?? '{ host: 127.0.0.1, port: 0 }'}`,
-    `gateway:\n  url: ${options.gatewayUrl ?? gateway.url}`,
-    `  auth: ${options.auth ?? '{ mode: token, secret: { env: SECRET } }'}`,
-    options.callers ?? callers(),
-    `admin: ${options.admin ?? '{ port: 0 }'}`,
-    options.more ?? '',
-  ].join('\n');
-  const { config } = await parseConfig('test.yaml', text, {
-    readFile: () => '',
-    env: { SECRET: GATEWAY_SECRET, ...options.env },
-    home: '/nowhere',
-    now: Date.now(),
-  });
+  const textWith = (who: string): string =>
+    [
+      `listen: ${options.listen ?? '{ host: 127.0.0.1, port: 0 }'}`,
+      `gateway:\n  url: ${options.gatewayUrl ?? gateway.url}`,
+      `  auth: ${options.auth ?? '{ mode: token, secret: { env: SECRET } }'}`,
+      who,
+      `admin: ${options.admin ?? '{ port: 0 }'}`,
+      options.more ?? '',
+    ].join('\n');
+  const load = async (who: string): Promise<Config> => {
+    const env = { SECRET: GATEWAY_SECRET, ...options.env };
+    const world = { readFile: () => '', env, home: '/nowhere', now: Date.now() };
+    return (await parseConfig('test.yaml', textWith(who), world)).config;
+  };
+  const config = await load(options.callers ?? callers());
 
   const lines: Record<string, unknown>[] = [];
   const waiting: ((line: Record<string, unknown>) => void)[] = [];
@@ -112,6 +116,7 @@ export async function startStack(t: Test, options: StackOptions = {}): Promise<S
     lines,
     nextLine: () => new Promise((resolve) => waiting.push(resolve)),
     drain: () => shim.drain(),
+    reload: async (who) => void shim.apply(await load(who)),
   };
 }
 
