@@ -36,7 +36,7 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
     const shim = await startShim(config, log, { program: world });
     warnOfConnections(shim.connections, config, logger);
     const { url, adminUrl: admin, probesUrl: probes } = shim;
-    const reloader = startReloader({ shim, logger, load, files });
+    const reloader = startReloader({ shim, logger, load, files, warnings });
     // Whoever reads that it listens may send a signal at once.
     world.onHangup(() => {
       shim.reopen();

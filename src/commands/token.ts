@@ -165,7 +165,7 @@ export function runTokenRevoke(world: World, { config, name, id }: TokenRevokeOp
     for (const { hash } of gone) text = removeToken(text, name, hash);
     await save(opened, text);
     for (const token of gone) world.stderr(`token ${token.id} of "${name}" is revoked\n`);
-    world.stderr('A running shim refuses it within a second, and ends what is open with it.\n');
+    world.stderr('A shim that runs with this file refuses it within a second, and ends what is open with it.\n');
   });
 }
 
@@ -215,7 +215,7 @@ function tellNew(world: World, what: string, name: string, token: string, until:
   world.stdout(`${token}\n`);
   world.stderr(
     `${what} "${name}"${until === undefined ? '' : `, expires ${until}`}. The token is shown this once; the file has its hash.\n` +
-      'A running shim accepts it within a second.\n',
+      'A shim that runs with this file accepts it within a second.\n',
   );
 }
 

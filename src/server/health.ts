@@ -22,8 +22,8 @@ export interface HealthParts {
   /** Whether the public listener accepts connections. */
   readonly listening: () => boolean;
   readonly draining: () => boolean;
-  /** What the last reload said, when it failed; the configuration before it runs on, so that this is no fault. */
-  readonly reloadFault: () => string | undefined;
+  /** What the last reload left to say: a configuration runs, so that this is no fault. */
+  readonly reloadDetail: () => string | undefined;
 }
 
 /** Answers what the kubelet and its like ask. */
@@ -47,11 +47,9 @@ export function createHealth(parts: HealthParts): Health {
     const listener: Check = { name: 'listener', ok: path === '/startupz' ? started : listening };
     if (path === '/startupz') return [listener];
     const draining = parts.draining();
-    const fault = parts.reloadFault();
+    const detail = parts.reloadDetail();
     return [
-      fault === undefined
-        ? { name: 'configuration', ok: true }
-        : { name: 'configuration', ok: true, detail: `the last reload failed, the one before runs: ${fault}` },
+      { name: 'configuration', ok: true, ...(detail !== undefined && { detail }) },
       listening ? listener : { ...listener, detail: 'it does not accept connections' },
       draining ? { name: 'drain', ok: false, detail: 'shutting down' } : { name: 'drain', ok: true },
       (await gatewayAnswers())

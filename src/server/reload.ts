@@ -24,6 +24,8 @@ export interface ReloadParts {
   readonly logger: Logger;
   /** Reads the configuration anew, with everything that it refers to. */
   readonly load: () => Promise<Loading>;
+  /** What was said of the running configuration at start. */
+  readonly warnings: LoadedConfig['warnings'];
   /** What the running configuration was read from. */
   readonly files: FileStates;
 }
@@ -44,6 +46,7 @@ export function startReloader(parts: ReloadParts): Reloader {
   let before: FileStates = files;
   let busy: Promise<void> = Promise.resolve();
   let stopped = false;
+  let warned: readonly string[] = parts.warnings.map(({ path, message }) => `${path}: ${message}`);
   /** When the first change was seen that was not read yet. */
   let changedAt: number | undefined;
   let timer = setTimeout(look, LOOK_MS).unref();
@@ -98,11 +101,15 @@ export function startReloader(parts: ReloadParts): Reloader {
       return;
     }
     const { config, warnings } = loaded;
-    for (const { path, message } of warnings) logger.warn({ path }, message);
+    // Those that are known need not be told again.
+    const told = new Set(warned);
+    warned = warnings.map(({ path, message }) => `${path}: ${message}`);
+    for (const [i, { path, message }] of warnings.entries())
+      if (!told.has(warned[i] as string)) logger.warn({ path }, message);
     const waiting = shim.apply(config);
     warnOfConnections(shim.connections, config, logger);
     if (waiting.length > 0) logger.warn({ keys: waiting }, 'these keys cannot change while it runs: restart for them');
-    shim.reloaded(undefined);
+    shim.reloaded(undefined, waiting);
     logger.info({ cause, callers: config.callers.length }, 'reloaded');
   }
 }

@@ -13,9 +13,12 @@ import type { Snapshot } from '../proxy/snapshot.ts';
 
 /** What stays as it was at start, as the configuration calls it. */
 const FIXED = {
-  'listen.host, listen.port, listen.socket': ({ listen }: Config) => listen.address,
+  'listen.host': ({ listen }: Config) => ('host' in listen.address ? listen.address.host : undefined),
+  'listen.port': ({ listen }: Config) => ('port' in listen.address ? listen.address.port : undefined),
+  'listen.socket': ({ listen }: Config) => ('socket' in listen.address ? listen.address.socket : undefined),
   'limits.headerBytes': ({ limits }: Config) => limits.headerBytes,
-  'limits.store, limits.onStoreFailure': ({ limits }: Config) => limits.store,
+  'limits.store': ({ limits }: Config) => limits.store?.redis,
+  'limits.onStoreFailure': ({ limits }: Config) => limits.store?.onFailure,
   audit: (config: Config) => config.audit,
   admin: (config: Config) => config.admin,
   probes: (config: Config) => config.probes,

@@ -38,8 +38,13 @@ export interface RunningShim {
    * @returns the keys whose change waits for the next start
    */
   apply(config: Config): string[];
-  /** Is told how the last reload went, for readiness: words for a fault, `undefined` when it was fine. */
-  reloaded(fault: string | undefined): void;
+  /**
+   * Is told how the last reload went, for readiness and metrics.
+   *
+   * @param fault words for it, `undefined` when it was fine
+   * @param waiting the keys whose change waits for the next start
+   */
+  reloaded(fault: string | undefined, waiting?: readonly string[]): void;
   /** Opens the audit file anew, which somebody may have moved away. */
   reopen(): void;
   /** Fails readiness, waits `drain.delay`, stops accepting, gives requests under way `drain.timeout`, ends the rest, told. */
@@ -87,12 +92,12 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
   });
 
   let draining: Promise<void> | undefined;
-  let reloadFault: string | undefined;
+  let reloadDetail: string | undefined;
   const health = createHealth({
     pool: () => serving.current().pool,
     listening: () => server.listening,
     draining: () => draining !== undefined,
-    reloadFault: () => reloadFault,
+    reloadDetail: () => reloadDetail,
   });
   const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
   const admin = config.admin && createAdminListener({ host: config.admin.host, health, metrics });
@@ -125,8 +130,9 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
       proxy.recheck();
       return waiting;
     },
-    reloaded(fault) {
-      reloadFault = fault;
+    reloaded(fault, waiting = []) {
+      if (fault !== undefined) reloadDetail = `the last reload failed, the one before runs: ${fault}`;
+      else reloadDetail = waiting.length > 0 ? `a restart is due for ${waiting.join(', ')}` : undefined;
       metrics?.reloaded(fault === undefined, Date.now());
     },
     reopen() {

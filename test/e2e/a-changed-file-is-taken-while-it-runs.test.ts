@@ -138,13 +138,14 @@ void t.test(
 );
 
 void t.test('SIGHUP reads anew; what cannot change while it runs is said', async (t) => {
-  const { shim, until, configure, ask, folder } = await run(t, () => ['callers:', reader]);
+  const { shim, until, configure, ask, folder, readyz } = await run(t, () => ['callers:', reader]);
   t.match(await until('reloaded', () => void shim.child.kill('SIGHUP')), { cause: 'SIGHUP' });
   await configure('callers:', reader, 'limits: { headerBytes: 8KiB }', 'probes: { port: 0 }');
   t.match(
     shim.lines().find(({ keys }) => keys !== undefined),
     { level: 'warn', keys: ['limits.headerBytes', 'probes'], msg: /restart/ },
   );
+  t.match(await readyz(), /^\[\+\]configuration ok: a restart is due for limits\.headerBytes, probes\n/);
   t.equal(await ask(TOKENS.reader), 200);
   rmSync(join(folder, 'shim.config.yaml'));
   await shim.logged(({ msg }) => msg === 'the configuration does not exist');
