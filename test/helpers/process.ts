@@ -91,5 +91,7 @@ export async function serve(t: Test, args: readonly string[], options: ServeOpti
 }
 
 function environment({ env }: RunOptions): NodeJS.ProcessEnv {
-  return { PATH: process.env.PATH, ...env };
+  // The cache of compiled code halves the time of a start.
+  const { PATH, NODE_COMPILE_CACHE } = process.env;
+  return { PATH, ...(NODE_COMPILE_CACHE !== undefined && { NODE_COMPILE_CACHE }), ...env };
 }
