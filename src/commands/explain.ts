@@ -120,7 +120,9 @@ function describe(config: Config, caller: Caller, decision: Decision, options: E
         : 'no exposed route was reached';
   const layers = route
     ? [
-        'shim: on every release',
+        decision.about.wouldRefuse === undefined
+          ? 'shim: on every release'
+          : `shim: does not, it only reports the missing scope until ${until(caller)} (unsafeReportOnly)`,
         ...enforcementOf(mode, route).map(
           ({ from, enforces, why }) =>
             `gateway from ${from} (${mode}): ${enforces ? 'also enforces' : 'does not'}, ${why}`,
@@ -142,6 +144,10 @@ function describe(config: Config, caller: Caller, decision: Decision, options: E
     ...(dropped && dropped.length > 0 ? { dropped } : {}),
     bodyLimit: decision.bodyLimit,
   };
+}
+
+function until({ reportOnlyUntil = 0 }: Caller): string {
+  return `${new Date(reportOnlyUntil).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 }
 
 /** The health routes of `listen.health`, which know no caller. */

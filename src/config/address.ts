@@ -33,9 +33,19 @@ export function isWildcard(address: string): boolean {
  * @returns whether it is one of them
  */
 export function contains(list: BlockList, address: string): boolean {
+  let verdicts = known.get(list);
+  if (!verdicts) known.set(list, (verdicts = new Map()));
+  const before = verdicts.get(address);
+  if (before !== undefined) return before;
   const version = isIP(address);
-  return version !== 0 && list.check(address, version === 4 ? 'ipv4' : 'ipv6');
+  const verdict = version !== 0 && list.check(address, version === 4 ? 'ipv4' : 'ipv6');
+  if (verdicts.size < MOST_KNOWN) verdicts.set(address, verdict);
+  return verdict;
 }
+
+/** A check costs as much as a hash, and addresses come again with every request. A list is never changed once it is used. */
+const known = new WeakMap<BlockList, Map<string, boolean>>();
+const MOST_KNOWN = 1_000;
 
 /**
  * @param ranges addresses and ranges as they are written; a hole was reported already

@@ -125,3 +125,13 @@ void t.test('explain masks the identity headers of a trusted-proxy hop', async (
   t.match(stdout, /x-forwarded-for: 192\.0\.2\.1$/m);
   for (const secret of ['x-who-5d1e7a', 'x-proof-8f2c', GATEWAY_SECRET]) t.notMatch(stdout, secret);
 });
+
+void t.test('explain: a scope that is only reported is said to be so', async (t) => {
+  const file = await configure(t, 'http://127.0.0.1:18789');
+  const day = new Date(Date.now() + 86_400_000).toISOString().slice(0, 10);
+  const only = caller('ro', TOKENS.reader, ['operator.read'], `unsafeReportOnly: { until: ${day} }`);
+  await writeFile(file, `${await readFile(file, 'utf8')}\n${only}\n`);
+  const { stdout, code } = await run(['explain', '-c', file, '--as', 'ro', 'POST', '/v1/chat/completions'], { env });
+  t.equal(code, 0);
+  t.match(stdout, /^enforced {2}shim: does not, it only reports the missing scope until \d{4}-\d\d-\d\d 00:00 UTC/m);
+});

@@ -1,5 +1,7 @@
 /** The listeners and the limits: one fault at a time. */
+import { BlockList } from 'node:net';
 import t from 'tap';
+import { contains } from '../../src/config/address.ts';
 import { digest, faultsOf, loadText, textOf, warningsOf } from '../helpers/configuration.ts';
 
 const BAD: readonly { name: string; section: string; value: string; says: RegExp }[] = [
@@ -175,4 +177,16 @@ void t.test('plaintext beyond loopback, said to be so, is a warning', async (t) 
     'listen.unsafeListenPlaintext: tokens cross the network in the clear',
   ]);
   t.notOk((await loadText(text)).config.listen.hosts.has('0.0.0.0'));
+});
+
+void t.test('an address is looked for in each list by itself', async (t) => {
+  const [one, other] = [new BlockList(), new BlockList()];
+  one.addAddress('10.0.0.1');
+  for (let i = 0; i < 2; i++) {
+    t.equal(contains(one, '10.0.0.1'), true);
+    t.equal(contains(other, '10.0.0.1'), false);
+    t.equal(contains(one, 'no address'), false);
+  }
+  for (let i = 0; i < 2_000; i++) t.equal(contains(one, `10.1.${i >> 8}.${i & 255}`), false);
+  t.equal(contains(one, '::ffff:10.0.0.1'), true);
 });
