@@ -2,9 +2,11 @@
 import { resolve } from 'node:path';
 import { ConfigError } from '../config/config.ts';
 import { loadConfig, type LoadedConfig } from '../config/load.ts';
+import { parseDuration } from '../config/units.ts';
 import { watchedWorld } from '../config/watch.ts';
 import { disk, resolveName, type ConfigWorld } from '../config/world.ts';
 import type { Loading } from '../server/reload.ts';
+import { EXIT } from './exit.ts';
 import type { World } from './world.ts';
 
 /**
@@ -50,4 +52,27 @@ export async function loadWatched(world: World, file: string): Promise<Loading> 
     if (!(error instanceof ConfigError)) throw error;
     return { loaded: error, files: watched.files };
   }
+}
+
+/** A configuration, and how many milliseconds a command may wait at most. */
+export interface LoadedWithLimit extends LoadedConfig {
+  readonly limit: number;
+}
+
+/**
+ * @param world where the command runs
+ * @param options the configuration, as the user calls it, and a time limit such as `60s`
+ * @returns both, or the exit code after what is wrong was told on stderr
+ */
+export async function loadWithLimit(
+  world: World,
+  options: { readonly config: string; readonly timeout: string },
+): Promise<LoadedWithLimit | number> {
+  const limit = parseDuration(options.timeout);
+  if (limit === undefined) {
+    world.stderr(`"${options.timeout}" is no duration: write 60s or 2m\n`);
+    return EXIT.usage;
+  }
+  const loaded = await loadOrTell(world, options.config);
+  return loaded ? { ...loaded, limit } : EXIT.config;
 }

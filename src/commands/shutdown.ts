@@ -1,8 +1,7 @@
 /** `auth-shim shutdown`: ends a running shim as SIGTERM does, where there is no `kill`, such as in a container's hook. */
 import { resolve } from 'node:path';
-import { parseDuration } from '../config/units.ts';
 import { request } from '../proxy/node-http.ts';
-import { loadOrTell } from './config-world.ts';
+import { loadWithLimit } from './config-world.ts';
 import { EXIT } from './exit.ts';
 import type { World } from './world.ts';
 
@@ -21,13 +20,9 @@ export interface ShutdownOptions {
  *   configuration that cannot run
  */
 export async function runShutdown(world: World, options: ShutdownOptions): Promise<number> {
-  const limit = parseDuration(options.timeout);
-  if (limit === undefined) {
-    world.stderr(`"${options.timeout}" is no duration: write 60s or 2m\n`);
-    return EXIT.usage;
-  }
-  const loaded = await loadOrTell(world, options.config);
-  if (!loaded) return EXIT.config;
+  const loaded = await loadWithLimit(world, options);
+  if (typeof loaded === 'number') return loaded;
+  const { limit } = loaded;
   const { control } = loaded.config;
   if (!control) {
     world.stderr(`${options.config} has no control socket: add "control: { socket: PATH }", or send SIGTERM\n`);

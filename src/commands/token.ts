@@ -9,6 +9,7 @@ import { isScope } from '../scopes.ts';
 import { SCOPES, type Caller, type Scope, type Token } from '../types.ts';
 import { EXIT } from './exit.ts';
 import { graceEnd, writtenExpiry } from './expiry.ts';
+import { table } from './table.ts';
 import { callerNamed, openCallers, save, telling, TokenError } from './token-file.ts';
 import type { World } from './world.ts';
 
@@ -226,17 +227,4 @@ function stateOf(token: Token, now: number): 'live' | 'expired' | 'not yet valid
 
 function isoTime(milliseconds: number | undefined): string | null {
   return milliseconds === undefined ? null : new Date(milliseconds).toISOString();
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows
-    .map(
-      (row) =>
-        `${row
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('');
 }

@@ -2,9 +2,8 @@
 import { resolve as resolvePath } from 'node:path';
 import { isWildcard } from '../config/address.ts';
 import type { Address, Config } from '../config/config.ts';
-import { parseDuration } from '../config/units.ts';
 import { request } from '../proxy/node-http.ts';
-import { loadOrTell } from './config-world.ts';
+import { loadWithLimit } from './config-world.ts';
 import { EXIT } from './exit.ts';
 import type { World } from './world.ts';
 
@@ -28,13 +27,9 @@ export interface WaitOptions {
  * @returns 0 once it is ready, 1 when the time is over, 2 for a wrong argument, 78 for a configuration that cannot run
  */
 export async function runWait(world: World, options: WaitOptions): Promise<number> {
-  const limit = parseDuration(options.timeout);
-  if (limit === undefined) {
-    world.stderr(`"${options.timeout}" is no duration: write 60s or 2m\n`);
-    return EXIT.usage;
-  }
-  const loaded = await loadOrTell(world, options.config);
-  if (!loaded) return EXIT.config;
+  const loaded = await loadWithLimit(world, options);
+  if (typeof loaded === 'number') return loaded;
+  const { limit } = loaded;
   const { admin, listen } = loaded.config;
   if (!admin && !options.live) {
     world.stderr(`${options.config} has no admin listener to ask: add "admin: {}"\n`);

@@ -93,11 +93,9 @@ export function startReloader(parts: ReloadParts): Reloader {
       for (const { level: _, file = loaded.file, message, ...at } of loaded.issues)
         logger.error({ file, ...at }, message);
       const { length } = loaded.issues;
-      logger.error(
-        { cause },
-        `reload failed: the configuration before it runs on (${length} ${length === 1 ? 'fault' : 'faults'})`,
-      );
-      shim.reloaded(`${length} ${length === 1 ? 'fault' : 'faults'}, see the log`);
+      const count = `${length} ${length === 1 ? 'fault' : 'faults'}`;
+      logger.error({ cause }, `reload failed: the configuration before it runs on (${count})`);
+      shim.reloaded(`${count}, see the log`);
       return;
     }
     const { config, warnings } = loaded;

@@ -1,31 +1,13 @@
 /** The disk of the audit is full for a while. */
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { commandGateway, runShim, type ChaosShim } from '../helpers/chaos.ts';
+import { mountDisk } from '../helpers/disk.ts';
 import { ask, keepAlive, outcomes, startLoad, type Load } from '../helpers/load.ts';
 import { TOKENS } from '../helpers/stack.ts';
 
-/** Not within the folders of tap, which it removes before they are left. */
-const disk = mkdtempSync(join(tmpdir(), 'auth-shim-disk-'));
-const mounted = ((): boolean => {
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', disk], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
-t.teardown(() => {
-  if (mounted) execFileSync('umount', ['--lazy', disk]);
-  rmdirSync(disk);
-});
-const skip = !mounted && 'this user may not mount a disk';
-
-const resize = (size: string): void =>
-  void execFileSync('mount', ['-o', `remount,size=${size}`, disk], { stdio: 'ignore' });
+const { folder: disk, skip, resize } = mountDisk(t, '256k');
 
 interface Running {
   readonly shim: ChaosShim;

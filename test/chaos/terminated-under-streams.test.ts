@@ -1,9 +1,8 @@
 /** SIGTERM while 500 event streams are open. */
 import type { ServerResponse } from 'node:http';
-import { connect } from 'node:net';
 import t from 'tap';
 import { commandGateway, runShim } from '../helpers/chaos.ts';
-import { openRaw } from '../helpers/raw.ts';
+import { openRaw, refusesConnections } from '../helpers/raw.ts';
 import { get } from '../helpers/request-bytes.ts';
 
 const STREAMS = 500;
@@ -39,7 +38,7 @@ void t.test('half of them end by themselves, the others are told; exit code 0 an
   shim.child.kill('SIGTERM');
   await shim.logged(({ msg }) => msg === 'shutting down');
   t.equal((await fetch(`${shim.admin}/readyz`)).status, 503);
-  t.equal(await refuses(shim.port), true, 'nothing new is taken');
+  t.equal(await refusesConnections(shim.port), true, 'nothing new is taken');
   for (const res of open.slice(0, STREAMS / 2)) res.end('data: [DONE]\n\n');
   const texts = await Promise.all(raws.map((raw) => raw.closed()));
   const toldAfter = performance.now() - began;
@@ -55,18 +54,7 @@ void t.test('half of them end by themselves, the others are told; exit code 0 an
   t.equal(ends.filter(({ end }) => end === 'done').length, STREAMS / 2);
   t.equal(ends.filter(({ end }) => end === 'shutdown').length, STREAMS / 2);
   t.equal(shim.lines().at(-1)?.msg, 'stopped');
-  t.equal(await refuses(shim.port), true);
-  t.equal(await refuses(Number(new URL(shim.admin).port)), true);
+  t.equal(await refusesConnections(shim.port), true);
+  t.equal(await refusesConnections(Number(new URL(shim.admin).port)), true);
   t.comment(`all were told after ${Math.round(toldAfter)} ms, it ended after ${Math.round(took)} ms`);
 });
-
-function refuses(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('error', () => resolve(true));
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(false);
-    });
-  });
-}

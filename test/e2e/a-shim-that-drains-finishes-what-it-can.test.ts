@@ -1,22 +1,10 @@
-import { connect } from 'node:net';
 import t from 'tap';
 import { JSON_ANSWER, startRawGateway } from '../helpers/raw-gateway.ts';
-import { openRaw } from '../helpers/raw.ts';
+import { openRaw, refusesConnections } from '../helpers/raw.ts';
 import { get, post } from '../helpers/request-bytes.ts';
 import { startStack } from '../helpers/stack.ts';
 
 const STREAM = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n';
-
-function refused(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('error', () => resolve(true));
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(false);
-    });
-  });
-}
 
 void t.test('a request under way is finished, nothing new is taken, and the drain is over with it', async (t) => {
   const gateway = await startRawGateway(t, {
@@ -30,7 +18,7 @@ void t.test('a request under way is finished, nothing new is taken, and the drai
   await connection.until(({ text }) => text.endsWith('\r\n\r\n'));
   t.equal((await fetch(`${adminUrl}/readyz`)).status, 200);
   const drained = drain();
-  t.equal(await refused(port), true);
+  t.equal(await refusesConnections(port), true);
   t.equal((await fetch(`${adminUrl}/readyz`)).status, 503);
   t.equal((await fetch(`${adminUrl}/livez`)).status, 200);
   connection.socket.write(JSON_ANSWER);

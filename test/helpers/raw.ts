@@ -164,3 +164,18 @@ function collect(socket: Socket): Collected {
       }),
   };
 }
+
+/**
+ * @param port on 127.0.0.1
+ * @returns whether nothing takes connections there
+ */
+export function refusesConnections(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('error', () => resolve(true));
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(false);
+    });
+  });
+}

@@ -1,20 +1,9 @@
 /** A disk without room, and readers that do not read. */
 import { execFileSync } from 'node:child_process';
-import {
-  closeSync,
-  constants,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, constants, openSync, readFileSync, readSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { mountDisk } from '../helpers/disk.ts';
 import { AuditFile } from '../../src/observe/audit-file.ts';
 import { AuditQueue, type AuditTarget } from '../../src/observe/audit-queue.ts';
 import { AuditStream } from '../../src/observe/audit-stream.ts';
@@ -47,25 +36,9 @@ function openQueue(t: Test, target: AuditTarget): Opened {
   return { queue, trouble, nextTrouble: () => told.promise };
 }
 
-/** A disk of 64 KiB in memory; not within the folders of tap, which it removes before they are left. */
-const disk = mkdtempSync(join(tmpdir(), 'auth-shim-disk-'));
-const mounted = ((): boolean => {
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
-t.teardown(() => {
-  if (mounted) execFileSync('umount', ['--lazy', disk]);
-  rmdirSync(disk);
-});
+const { folder: disk, skip, resize } = mountDisk(t, '64k');
 
-const resize = (disk: string, size: string): void =>
-  void execFileSync('mount', ['-o', `remount,size=${size}`, disk], { stdio: 'ignore' });
-
-void t.test('a full disk', { skip: !mounted && 'this user may not mount a disk' }, async (t) => {
+void t.test('a full disk', { skip }, async (t) => {
   const begin = (t: Test): Opened & { path: string } => {
     const path = join(disk, 'audit.jsonl');
     const onTrouble = (words: string): void => void t.fail(words);
@@ -101,7 +74,7 @@ void t.test('a full disk', { skip: !mounted && 'this user may not mount a disk' 
     t.equal(queue.healthy, false);
     const { dropped } = queue;
     t.ok(dropped > 0 && all - dropped <= (8 * 1024 * 1024) / LINE_BYTES, `${dropped} were dropped`);
-    resize(disk, '32m');
+    resize('32m');
     t.match(await nextTrouble(), new RegExp(`written again; ${dropped} lines were dropped`));
     t.equal(queue.healthy, true);
     await queue.close();
@@ -114,7 +87,7 @@ void t.test('a full disk', { skip: !mounted && 'this user may not mount a disk' 
     t.equal(lines.at(-1), `gap ${dropped}`);
     rmSync(join(disk, 'filler'));
     rmSync(path);
-    resize(disk, '64k');
+    resize('64k');
   });
 
   await t.test('a torn line of a file that was moved away is whole in the new one', async (t) => {
