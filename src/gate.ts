@@ -2,64 +2,19 @@
 import type { Authenticated, TokenTable } from './callers/table.ts';
 import { contains } from './config/address.ts';
 import type { Config } from './config/config.ts';
-import { refuse, refuseLargeBody, type ErrorCode, type Refusal } from './errors.ts';
+import type { About, Decision, Forward } from './decision.ts';
+import { refuse, refuseLargeBody, type Refusal } from './errors.ts';
 import type { Presenter } from './gateway/present.ts';
 import { clientPeer } from './headers/forwarded.ts';
 import { readHead, type Head } from './headers/head.ts';
 import { buildRequestHeaders } from './headers/request.ts';
 import { readTarget } from './headers/target.ts';
+import { readUpgrade } from './headers/upgrade.ts';
 import { continueTrace, type Trace, type TraceIds } from './headers/trace.ts';
 import type { Admitted, Limiter } from './limits/limiter.ts';
 import { keepsRoute, reportsOnly, type Authorize } from './policy/authorize.ts';
-import type { Caller, CallerHeader, CallerLimits, RequestFacts, Route, Scope, Token } from './types.ts';
-
-/** What became known of a request on its way through the gate: for log, audit, traces and CORS. */
-export interface About {
-  caller?: string;
-  token?: Token;
-  route?: Route;
-  peer?: string | undefined;
-  /** The listed web origin that the answer is for. */
-  origin?: string;
-  dropped?: readonly CallerHeader[];
-  /** What the caller was granted. */
-  scopes?: readonly Scope[];
-  /** The agent and the session key that the gateway is told. */
-  agent?: string | undefined;
-  sessionKey?: string | undefined;
-  /** The tools that the body was checked against, where it was. */
-  tools?: readonly string[];
-  /** What would have been refused, were the caller's policy not only reported. */
-  wouldRefuse?: ErrorCode;
-  trace?: Trace;
-}
-
-/** The request may pass, as this. */
-export interface Forward {
-  readonly kind: 'forward';
-  readonly about: About;
-  readonly route: Route;
-  /** Names and values, alternating: all that the gateway gets, but for the framing of the body. */
-  readonly headers: string[];
-  readonly hasBody: boolean;
-  /** Bytes; `undefined` for a chunked body. */
-  readonly contentLength: number | undefined;
-  readonly bodyLimit: number;
-  readonly expectContinue: boolean;
-  readonly scopes: readonly Scope[];
-  /** The whole body must be read and pass the check of these tools before anything is sent. */
-  readonly tools: readonly string[] | undefined;
-  /** What the caller is told of its limits: response headers, names and values alternating. */
-  readonly answerHeaders: readonly string[];
-  /** Gives the caller's room back; to be called when the request is over, however it ends. */
-  readonly release: () => void;
-}
-
-export type Decision =
-  | Forward
-  | (Refusal & { readonly about: About })
-  /** A preflight of a listed origin, answered by the shim. */
-  | { readonly kind: 'preflight'; readonly about: About };
+import { authorizeSocket, keepsSocket, wantsUpgrade } from './policy/sockets.ts';
+import type { Caller, CallerLimits, RequestFacts, Route, Scope } from './types.ts';
 
 export interface Gate {
   /** At once, but where a store has to be asked for the caller's limits. */
@@ -118,9 +73,14 @@ export function createGate(parts: GateParts): Gate {
         if (facts.method === 'OPTIONS' && head.requestMethod !== undefined) return { kind: 'preflight', about };
       }
       if (listen.health && isHealth(facts)) return anonymous(about, facts);
+      const upgrade = facts.upgrade && readUpgrade(facts, listen.websocket.subprotocolToken);
+      if (upgrade && 'kind' in upgrade) return { ...upgrade, about };
 
       // 1 authenticate
-      const credential = authenticate(head.authorization, peer);
+      const authorization = upgrade?.authorization ?? head.authorization;
+      const tokenLater = upgrade && authorization === undefined && listen.websocket.firstFrameToken;
+      if (tokenLater && facts.target === '/') return { kind: 'first-frame', about };
+      const credential = authenticate(authorization, peer);
       if (credential.kind === 'refuse') return { ...credential, about };
       const { caller, token } = credential;
       about.caller = caller.name;
@@ -128,9 +88,10 @@ export function createGate(parts: GateParts): Gate {
       about.scopes = caller.scopes;
 
       // 2 authorize
+      if (upgrade) return admitSocket(facts, head, caller, upgrade.protocol, about);
       const request = { method: facts.method, path: target.path, openclaw: head.openclaw, now: now() };
       const permission = authorize(caller, request, (route) => (about.route = route));
-      if (permission.kind === 'refuse') return { ...permission, about };
+      if (permission.kind === 'refuse') return { ...(wantsUpgrade(caller, request, permission) ?? permission), about };
       const { route, dropped, wouldRefuse } = permission;
       about.dropped = dropped;
       about.agent = headerIn(permission.headers, 'x-openclaw-agent-id');
@@ -168,7 +129,7 @@ export function createGate(parts: GateParts): Gate {
       return admission instanceof Promise ? admission.then(present) : present(admission);
     },
 
-    recheck({ caller: name, token, route, peer, tools, wouldRefuse }, starting) {
+    recheck({ caller: name, token, route, peer, tools, wouldRefuse, socket }, starting) {
       if (name === undefined || token === undefined || route === undefined) return undefined;
       const credential = tokens.find(token.hash, now());
       const goesOn =
@@ -177,8 +138,12 @@ export function createGate(parts: GateParts): Gate {
       if (!goesOn || caller === undefined) return credential as Refusal;
       if (caller.name !== name) return refuse('invalid_token', { reason: 'the token has another caller now' });
       if (!mayComeFrom(caller, peer)) return refuse('invalid_token', { reason: elsewhere(caller, peer) });
+      const gone = { reason: `${name} may not use this route any more` };
+      if ('websocket' in route) {
+        return socket && keepsSocket(caller, socket) ? undefined : refuse('insufficient_scope', gone);
+      }
       if (keepsRoute(caller, route, tools) || (wouldRefuse && reportsOnly(caller, route, now()))) return undefined;
-      return refuse('insufficient_scope', { scope: route.scope, reason: `${name} may not use this route any more` });
+      return refuse('insufficient_scope', { scope: route.scope, ...gone });
     },
   };
 
@@ -196,6 +161,38 @@ export function createGate(parts: GateParts): Gate {
     if (retryAfter === undefined) return refusal;
     const { reason } = refusal;
     return refuse('rate_limited', { message: 'Too many failed logins.', retryAfter, ...(reason && { reason }) });
+  }
+
+  /** From authorization on: what it may do there is for the gateway to judge, by the scopes that it is given. */
+  function admitSocket(
+    facts: RequestFacts,
+    head: Head,
+    caller: Caller,
+    protocol: string | undefined,
+    about: About,
+  ): Decision | Promise<Decision> {
+    const route = authorizeSocket(caller, facts.target);
+    if ('kind' in route) return { ...route, about };
+    const mode = route.websocket;
+    about.route = route;
+    about.socket = { mode, scopes: mode === 'tunnel' ? caller.scopes : [], methods: caller.methods };
+
+    // 3 admit
+    if (unaudited()) return { ...refuse('audit_unavailable'), about };
+    const admission = limiter.admit(caller.name, caller.limits ?? NO_LIMITS, 'socket');
+
+    // 4 present
+    const trace = about.trace as Trace;
+    const headersWith = (scopes: readonly Scope[]): string[] => {
+      const ours = presenter.presentSocket({ caller, peer: about.peer, host: head.hostField, mode, scopes });
+      return mode === 'tunnel' ? outgoing(facts, head, trace, ours) : [...ours, 'traceparent', trace.traceparent];
+    };
+    const present = (admitted: Admitted | Refusal): Decision => {
+      if (admitted.kind === 'refuse') return { ...admitted, about };
+      const { headers: answerHeaders, release } = admitted;
+      return { kind: 'upgrade', about, mode, caller, protocol, headersWith, answerHeaders, release };
+    };
+    return admission instanceof Promise ? admission.then(present) : present(admission);
   }
 
   function outgoing(facts: RequestFacts, head: Head, trace: Trace, ours: readonly string[]): string[] {

@@ -51,8 +51,20 @@ export interface CallerLimits {
   readonly requestsPerDay?: number;
   /** Requests that are open at once. */
   readonly streams?: number;
+  /** WebSockets that are open at once. */
+  readonly sockets?: number;
   /** Most bytes of a request body. */
   readonly body?: number;
+}
+
+/** How a caller's WebSockets reach the gateway: with a first frame of the shim's own, or as they come. */
+export type SocketMode = 'relay' | 'tunnel';
+
+/** Which methods of the gateway a caller's frames may name: exact names, or `prefix.*`. */
+export interface MethodPolicy {
+  /** `undefined`: every method that is not denied. */
+  readonly allow?: readonly string[];
+  readonly deny: readonly string[];
 }
 
 /** Who may call, and what they may do. */
@@ -72,6 +84,10 @@ export interface Caller {
   readonly reportOnlyUntil?: number;
   /** The addresses from which this caller's credentials may be used; a peer without an address is none of them. */
   readonly from?: BlockList;
+  /** `undefined`: no WebSocket. */
+  readonly websocket?: SocketMode;
+  /** `undefined`: every method; frames are not read then. */
+  readonly methods?: MethodPolicy;
   /** The caller's own limits, and the default's where it has none of its own. */
   readonly limits?: CallerLimits;
 }
@@ -87,6 +103,13 @@ export interface Route {
   readonly hooksToken?: string;
 }
 
+/** The gateway's WebSocket: no scope of its own, since its frames are judged by the scopes of their connection. */
+export interface SocketRoute {
+  readonly method: 'GET';
+  readonly template: '/';
+  readonly websocket: SocketMode;
+}
+
 /** What the shim knows of one request before anything is decided. */
 export interface RequestFacts {
   readonly method: string;
@@ -97,4 +120,6 @@ export interface RequestFacts {
   readonly rawHeaders: readonly string[];
   /** The address of the TCP peer; `undefined` for a unix socket. */
   readonly peer: string | undefined;
+  /** Only of a request that asks for a WebSocket: whether bytes came behind it, before any answer. */
+  readonly upgrade?: { readonly early: boolean };
 }

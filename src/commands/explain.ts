@@ -2,7 +2,8 @@
 import { createTokenTable, type Authenticated } from '../callers/table.ts';
 import type { Config } from '../config/config.ts';
 import { errorBody, ERRORS, refuse, type Refusal } from '../errors.ts';
-import { createGate, type Decision, type Forward } from '../gate.ts';
+import type { Decision, Forward } from '../decision.ts';
+import { createGate } from '../gate.ts';
 import { enforcementOf } from '../gateway/enforcement.ts';
 import { UNLIMITED } from '../limits/limiter.ts';
 import { createPresenter } from '../gateway/present.ts';

@@ -1,5 +1,12 @@
 /** `callers`: who may call. */
-import { CALLER_HEADERS, type Caller, type CallerHeader, type CallerLimits, type Token } from '../types.ts';
+import {
+  CALLER_HEADERS,
+  type Caller,
+  type CallerHeader,
+  type CallerLimits,
+  type MethodPolicy,
+  type Token,
+} from '../types.ts';
 import { buildRanges } from './address.ts';
 import { buildCallerLimits } from './limits.ts';
 import { isPlaceholderHash } from './placeholder.ts';
@@ -81,6 +88,8 @@ function buildCaller(raw: RawCaller, context: CallerContext, path: Path, report:
       'key',
     );
   }
+  const methods = buildMethods(raw);
+  checkSocket(raw, path, report);
   const limits = buildCallerLimits(raw.limits, context.limits, [...path, 'limits'], report);
   const reportOnlyUntil = buildReportOnly(raw.unsafeReportOnly, context.now, path, report);
   return {
@@ -96,8 +105,42 @@ function buildCaller(raw: RawCaller, context: CallerContext, path: Path, report:
     ...(raw.tools && { tools: [...new Set(raw.tools.flatMap((tool) => (tool ? [tool] : [])))] }),
     ...(raw.from && { from: buildRanges(raw.from, [...path, 'from'], 'it narrows nothing', report) }),
     ...(reportOnlyUntil !== undefined && { reportOnlyUntil }),
+    ...(raw.websocket !== undefined && raw.websocket !== 'off' && { websocket: raw.websocket }),
+    ...(methods && { methods }),
     ...(Object.keys(limits).length > 0 && { limits }),
   };
+}
+
+function buildMethods({ allowMethods, denyMethods }: RawCaller): MethodPolicy | undefined {
+  if (allowMethods === undefined && denyMethods === undefined) return undefined;
+  const sound = (names: typeof allowMethods): string[] => (names ?? []).flatMap((name) => name ?? []);
+  return { ...(allowMethods && { allow: sound(allowMethods) }), deny: sound(denyMethods) };
+}
+
+/** Frames name agents, sessions and tools themselves, so that no pin of HTTP holds there. */
+function checkSocket(raw: RawCaller, path: Path, report: Report): void {
+  const mode = raw.websocket ?? 'off';
+  const policies = (['allowMethods', 'denyMethods'] as const).filter((key) => raw[key] !== undefined);
+  const pins = (['agent', 'sessionPrefix', 'tools'] as const).filter((key) => raw[key] !== undefined);
+  if (mode === 'off') {
+    for (const key of policies)
+      report.error([...path, key], 'only a caller with "websocket: relay" sends methods', 'key');
+  } else {
+    for (const key of pins)
+      report.error([...path, key], `a caller with a WebSocket cannot have ${key}: its frames name their own`, 'key');
+  }
+  if (mode !== 'tunnel') {
+    if (raw.unsafeTunnel) report.error([...path, 'unsafeTunnel'], 'this caller has no "websocket: tunnel"', 'key');
+    return;
+  }
+  for (const key of policies)
+    report.error([...path, key], 'the frames of a tunnel are not read: use "websocket: relay"', 'key');
+  if (!raw.unsafeTunnel) {
+    report.error([...path, 'websocket'], 'in a tunnel the shim enforces nothing: set unsafeTunnel: true, or use relay');
+  }
+  if (raw.scopes && !raw.scopes.includes('operator.admin')) {
+    report.error([...path, 'scopes'], 'a tunnel can ask the gateway for every scope: it needs operator.admin');
+  }
 }
 
 /** It has an end that is near, so that nobody forgets it. */

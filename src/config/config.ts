@@ -15,6 +15,8 @@ export type GatewayAuth =
       readonly requiredHeaders: readonly (readonly [string, string])[];
       /** What stands for a caller on loopback or a unix socket in `X-Forwarded-For`. */
       readonly clientAddress: string;
+      /** The gateway's own password, with which WebSockets of this machine are let in without a proxy's headers. */
+      readonly password?: string;
     };
 
 export interface Address {
@@ -34,6 +36,8 @@ export interface ListenConfig {
   /** Peers whose `X-Forwarded-For` is believed; `undefined`: none. */
   readonly trustedProxies: BlockList | undefined;
   readonly unsafeListenPlaintext: boolean;
+  /** Where WebSocket clients that cannot set a header may show their token. */
+  readonly websocket: { readonly firstFrameToken: boolean; readonly subprotocolToken: boolean };
 }
 
 /** Where a Redis is, and as whom the shim uses it. */

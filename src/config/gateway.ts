@@ -51,7 +51,7 @@ export async function buildGatewayAuth(raw: RawAuth, source: SecretSource): Prom
   const { report } = source;
   if (mode === undefined) return undefined;
   const path: Path = ['gateway', 'auth'];
-  const proxyKeys = (['userHeader', 'requiredHeaders', 'clientAddress'] as const).filter(
+  const proxyKeys = (['userHeader', 'requiredHeaders', 'clientAddress', 'password'] as const).filter(
     (key) => raw[key] !== undefined,
   );
   if (mode !== 'trusted-proxy') {
@@ -65,12 +65,7 @@ export async function buildGatewayAuth(raw: RawAuth, source: SecretSource): Prom
         return undefined;
       }
       const secret = await resolveGatewayReference(raw.secret, mode, [...path, 'secret'], source);
-      if (secret !== undefined && secret.length < SHORTEST_SECRET) {
-        report.unresolved(
-          [...path, 'secret'],
-          `the secret is shorter than ${SHORTEST_SECRET} characters: it can be guessed`,
-        );
-      }
+      refuseShort(secret, [...path, 'secret'], source);
       return secret === undefined ? undefined : { mode, secret };
     }
     case 'none':
@@ -82,14 +77,20 @@ export async function buildGatewayAuth(raw: RawAuth, source: SecretSource): Prom
   }
 }
 
+function refuseShort(secret: string | undefined, path: Path, { report }: SecretSource): void {
+  if (secret === undefined || secret.length >= SHORTEST_SECRET) return;
+  report.unresolved(path, `the secret is shorter than ${SHORTEST_SECRET} characters: it can be guessed`);
+}
+
 function resolveGatewayReference(
   reference: Reference,
-  mode: 'token' | 'password',
+  key: 'token' | 'password',
   path: Path,
   source: SecretSource,
+  mode: GatewayAuth['mode'] = key,
 ): string | undefined | Promise<string | undefined> {
   return reference.openclaw !== undefined
-    ? resolveGatewaySecret(reference.openclaw, mode, [...path, 'openclaw'], source)
+    ? resolveGatewaySecret(reference.openclaw, key, [...path, 'openclaw'], source, mode)
     : resolveSecret(reference, path, source);
 }
 
@@ -103,7 +104,7 @@ function refuseSecret(raw: RawAuth, { report }: SecretSource): void {
   }
 }
 
-function buildTrustedProxy(raw: RawAuth, source: SecretSource): GatewayAuth | undefined {
+async function buildTrustedProxy(raw: RawAuth, source: SecretSource): Promise<GatewayAuth | undefined> {
   const { report } = source;
   const path: Path = ['gateway', 'auth'];
   if (raw.userHeader === undefined) {
@@ -122,7 +123,18 @@ function buildTrustedProxy(raw: RawAuth, source: SecretSource): GatewayAuth | un
   if (isIP(clientAddress) === 0 || isLoopback(clientAddress) || isWildcard(clientAddress)) {
     report.error([...path, 'clientAddress'], 'expected an address that is not loopback, such as 192.0.2.1');
   }
-  return userHeader === undefined ? undefined : { mode: 'trusted-proxy', userHeader, requiredHeaders, clientAddress };
+  const password =
+    raw.password &&
+    (await resolveGatewayReference(raw.password, 'password', [...path, 'password'], source, 'trusted-proxy'));
+  refuseShort(password, [...path, 'password'], source);
+  if (userHeader === undefined) return undefined;
+  return {
+    mode: 'trusted-proxy',
+    userHeader,
+    requiredHeaders,
+    clientAddress,
+    ...(password !== undefined && { password }),
+  };
 }
 
 interface HeaderPair {

@@ -68,6 +68,10 @@ export function buildListen(
     health: raw.health ?? false,
     trustedProxies: buildTrustedProxies(raw.trustedProxies, report),
     unsafeListenPlaintext,
+    websocket: {
+      firstFrameToken: raw.websocket?.firstFrameToken ?? false,
+      subprotocolToken: raw.websocket?.subprotocolToken ?? false,
+    },
   };
 }
 

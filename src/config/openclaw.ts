@@ -1,4 +1,5 @@
 /** The gateway's own configuration file (JSON5), as far as the shim reads it: address, mode, secret and header names. */
+import type { GatewayAuth } from './config.ts';
 import type { Path } from './report.ts';
 import { readSecretFile, readVariable, secretFault, type SecretSource } from './secret.ts';
 
@@ -72,6 +73,7 @@ function placeOf(error: unknown): string {
  * @param mode which of the two
  * @param path where the shim's configuration asks for it
  * @param source where to look
+ * @param expected the mode that the gateway's file should say
  * @returns the value, or `undefined` when a fault was reported
  */
 export async function resolveGatewaySecret(
@@ -79,6 +81,7 @@ export async function resolveGatewaySecret(
   mode: 'token' | 'password',
   path: Path,
   source: SecretSource,
+  expected: GatewayAuth['mode'] = mode,
 ): Promise<string | undefined> {
   const { report } = source;
   const text = readSecretFile(written, path, source);
@@ -91,8 +94,11 @@ export async function resolveGatewaySecret(
     report.unresolved(path, `${written} ${error.message}`);
     return undefined;
   }
-  if (typeof file.mode === 'string' && file.mode !== mode) {
-    report.warning(path, `${written} says gateway.auth.mode ${JSON.stringify(file.mode)}, this file says "${mode}"`);
+  if (typeof file.mode === 'string' && file.mode !== expected) {
+    report.warning(
+      path,
+      `${written} says gateway.auth.mode ${JSON.stringify(file.mode)}, this file says "${expected}"`,
+    );
   }
   const key = `gateway.auth.${mode}`;
   const value = file[mode];

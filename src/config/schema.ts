@@ -82,8 +82,12 @@ const callerLimits = z.strictObject({
   burst: count,
   requestsPerDay: count,
   streams: count,
+  sockets: count,
   body: size.optional(),
 });
+
+const METHOD_NAME = 'expected the name of a gateway method such as chat.send, or a family such as sessions.*';
+const methods = z.array(text(/^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*(?:\.\*)?$/, METHOD_NAME));
 
 const caller = z.strictObject({
   name: text(CALLER_NAME, CALLER_NAME_WORDS),
@@ -100,6 +104,10 @@ const caller = z.strictObject({
     .array(text(/^[A-Za-z0-9._:-]{1,128}$/, 'expected the name of a tool: 1 to 128 of A-Z a-z 0-9 . _ : -'))
     .optional(),
   from: z.array(z.string()).min(1, 'an empty list would let nobody in: leave the key out').optional(),
+  websocket: choice('mode', ['off', 'relay', 'tunnel']).optional(),
+  unsafeTunnel: z.boolean().optional(),
+  allowMethods: methods.optional(),
+  denyMethods: methods.optional(),
   limits: callerLimits.optional(),
   unsafeReportOnly: z.strictObject({ until: z.string(DATE) }).optional(),
 });
@@ -122,11 +130,15 @@ const listen = z.strictObject({
   health: z.boolean().optional(),
   trustedProxies: z.array(z.string()).optional(),
   unsafeListenPlaintext: z.boolean().optional(),
+  websocket: z
+    .strictObject({ firstFrameToken: z.boolean().optional(), subprotocolToken: z.boolean().optional() })
+    .optional(),
 });
 
 const gatewayAuth = z.strictObject({
   mode: choice('mode', ['token', 'password', 'trusted-proxy', 'none'], ['shim']),
   secret: reference.optional(),
+  password: reference.optional(),
   userHeader: literalOrReference.optional(),
   requiredHeaders: z
     .union(
@@ -191,13 +203,9 @@ export type Reference = z.infer<typeof reference>;
 export const NOT_YET_KEYS: ReadonlySet<string> = new Set([
   'introspection',
   'issuers',
-  'callers[].allowMethods',
   'callers[].certificates',
-  'callers[].denyMethods',
   'callers[].onBehalf',
-  'callers[].websocket',
   'gateway.deviceStore',
   'gateway.tls',
   'listen.tls',
-  'listen.websocket',
 ]);

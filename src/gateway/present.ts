@@ -2,7 +2,7 @@
 import { isLoopback } from '../config/address.ts';
 import type { Config, GatewayAuth } from '../config/config.ts';
 import { foldName } from '../headers/families.ts';
-import type { Caller, Route } from '../types.ts';
+import type { Caller, Route, Scope, SocketMode } from '../types.ts';
 
 /** Required headers may also have values such as `1`, which are no secrets and stand everywhere. */
 const SHORTEST = 8;
@@ -17,13 +17,26 @@ export interface Presented {
   readonly host: string;
 }
 
+/** Who asks for a WebSocket, and with which scopes. */
+export interface PresentedSocket extends Omit<Presented, 'route'> {
+  readonly mode: SocketMode;
+  readonly scopes: readonly Scope[];
+}
+
+/** The credential in the first frame of a WebSocket; a header alone authenticates nothing there. */
+export type ConnectAuth = { readonly token: string } | { readonly password: string };
+
 /**
  * @param config the running configuration
  * @returns every secret value that the gateway is sent
  */
 export function secretsOf({ gateway: { auth }, routes }: Config): string[] {
   const own =
-    'secret' in auth ? [auth.secret] : 'requiredHeaders' in auth ? auth.requiredHeaders.map(([, value]) => value) : [];
+    'secret' in auth
+      ? [auth.secret]
+      : 'requiredHeaders' in auth
+        ? [...auth.requiredHeaders.map(([, value]) => value), ...(auth.password === undefined ? [] : [auth.password])]
+        : [];
   const all = [...own, ...routes.flatMap(({ hooksToken }) => hooksToken ?? [])];
   // As they are, and as they stand in JSON.
   const forms = all.flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)]);
@@ -34,6 +47,10 @@ export function secretsOf({ gateway: { auth }, routes }: Config): string[] {
 export interface Presenter {
   /** @returns names and values, alternating; every name exactly once, scopes also when empty */
   present(who: Presented): string[];
+  /** @returns the same for a WebSocket, whose secret stands in its first frame */
+  presentSocket(who: PresentedSocket): string[];
+  /** What the shim's own first frame shows; `undefined` where the headers are the credential, or none is asked. */
+  readonly connectAuth: ConnectAuth | undefined;
   /** Folded names of configured headers that are secret: never taken from a caller, never shown to one. */
   readonly secretNames: ReadonlySet<string>;
 }
@@ -55,44 +72,58 @@ export function createPresenter(auth: GatewayAuth): Presenter {
         secretNames: new Set(),
         present: ({ caller, route }) =>
           route.hooksToken === undefined
-            ? ['authorization', bearer, 'x-openclaw-scopes', caller.scopes.join(',')]
+            ? ['authorization', bearer, ...scopes(caller.scopes)]
             : hooks(caller, route.hooksToken),
+        presentSocket: ({ scopes: given }) => scopes(given),
+        connectAuth: auth.mode === 'token' ? { token: auth.secret } : { password: auth.secret },
       };
     }
     case 'none':
       return {
         secretNames: new Set(),
         present: ({ caller, route }) =>
-          route.hooksToken === undefined ? scopes(caller) : hooks(caller, route.hooksToken),
+          route.hooksToken === undefined ? scopes(caller.scopes) : hooks(caller, route.hooksToken),
+        presentSocket: ({ scopes: given }) => scopes(given),
+        connectAuth: undefined,
       };
     case 'trusted-proxy': {
       const required = auth.requiredHeaders.flat();
       const names = [auth.userHeader, ...auth.requiredHeaders.map(([name]) => name)];
+      const identity = ({ caller, peer, host }: Omit<Presented, 'route'>): string[] => [
+        auth.userHeader,
+        caller.name,
+        ...required,
+        'x-forwarded-for',
+        clientAddress(peer, auth.clientAddress),
+        'x-forwarded-proto',
+        'http',
+        'x-forwarded-host',
+        host,
+      ];
+      const { password } = auth;
       return {
         secretNames: new Set(names.map(foldName)),
-        present: ({ caller, route, peer, host }) => [
-          auth.userHeader,
-          caller.name,
-          ...required,
-          'x-forwarded-for',
-          clientAddress(peer, auth.clientAddress),
-          'x-forwarded-proto',
-          'http',
-          'x-forwarded-host',
-          host,
-          ...(route.hooksToken === undefined ? scopes(caller) : hooks(caller, route.hooksToken)),
+        present: (who) => [
+          ...identity(who),
+          ...(who.route.hooksToken === undefined ? scopes(who.caller.scopes) : hooks(who.caller, who.route.hooksToken)),
         ],
+        // The password is taken of a local client alone, and any header of a proxy makes one that is not.
+        presentSocket: (who) => [
+          ...(who.mode === 'relay' && password !== undefined ? [] : identity(who)),
+          ...scopes(who.scopes),
+        ],
+        connectAuth: password === undefined ? undefined : { password },
       };
     }
   }
 }
 
-function scopes(caller: Caller): string[] {
-  return ['x-openclaw-scopes', caller.scopes.join(',')];
+function scopes(given: readonly Scope[]): string[] {
+  return ['x-openclaw-scopes', given.join(',')];
 }
 
 function hooks(caller: Caller, token: string): string[] {
-  return ['x-openclaw-token', token, ...scopes(caller)];
+  return ['x-openclaw-token', token, ...scopes(caller.scopes)];
 }
 
 /** A loopback client is "unattributable" to the gateway, so a configured address stands for it. */

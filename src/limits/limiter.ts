@@ -22,9 +22,14 @@ export interface Limiter {
   /**
    * @param caller name of the caller: what was counted stays with it when the configuration changes
    * @param policy its limits at this moment
+   * @param kind what it takes the place of while it is open: a request, or a WebSocket
    * @returns at once, where neither a minute nor a day is limited. It never rejects for a store that fails
    */
-  admit(caller: string, policy: LimitPolicy): Admitted | Refusal | Promise<Admitted | Refusal>;
+  admit(
+    caller: string,
+    policy: LimitPolicy,
+    kind?: 'stream' | 'socket',
+  ): Admitted | Refusal | Promise<Admitted | Refusal>;
   readonly failedLogin: CountFailedLogin;
   /** Whether the shared store answers; also true without one. */
   readonly storeUp: boolean;
@@ -59,7 +64,7 @@ export async function createLimiter(
   const shared = store && (await connectStore(store.redis, CONSEQUENCE[store.onFailure], logger));
   const local = createWindows((options) => new RateLimiterMemory(options));
   // Counted for callers without a limit too: one that is set later sees what is open then.
-  const open = new Map<string, number>();
+  const open = { stream: new Map<string, number>(), socket: new Map<string, number>() };
   let withoutStore = 0;
 
   const count = async (caller: string, policy: LimitPolicy): Promise<readonly string[] | Refusal> => {
@@ -77,15 +82,16 @@ export async function createLimiter(
   };
 
   return {
-    admit(caller, policy) {
-      const streams = open.get(caller) ?? 0;
-      const limit = policy.streams;
-      if (limit !== undefined && streams >= limit) {
+    admit(caller, policy, kind = 'stream') {
+      const taken = open[kind].get(caller) ?? 0;
+      const limit = policy[`${kind}s`];
+      if (limit !== undefined && taken >= limit) {
         const standing = { limit, remaining: 0, reset: STREAM_RETRY };
-        return refuseLimit('too_many_streams', standing, `At most ${limit} requests open at once.`);
+        const what = kind === 'socket' ? 'WebSockets' : 'requests';
+        return refuseLimit(`too_many_${kind}s`, standing, `At most ${limit} ${what} open at once.`);
       }
-      open.set(caller, streams + 1);
-      const release = releaseOnce(open, caller);
+      open[kind].set(caller, taken + 1);
+      const release = releaseOnce(open[kind], caller);
       if (policy.requestsPerMinute === undefined && policy.requestsPerDay === undefined) {
         return { kind: 'admitted', headers: [], release };
       }

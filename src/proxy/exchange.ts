@@ -1,7 +1,7 @@
 /** One request and its answer, as the caller's side and the log see it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ERRORS, refuse, type ErrorCode, type Refusal } from '../errors.ts';
-import type { About } from '../gate.ts';
+import type { About } from '../decision.ts';
 import type { DecisionRecord } from '../observe/audit.ts';
 import type { EndReason } from '../observe/log.ts';
 import type { Forwarding } from './forward.ts';

@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { errorBody, refuse, type Refusal } from '../errors.ts';
-import type { Forward } from '../gate.ts';
+import type { Forward } from '../decision.ts';
 import { blameShim, mayBlameShim } from '../gateway/blame.ts';
 import { buildResponseHeaders } from '../headers/response.ts';
 import type { EndReason } from '../observe/log.ts';

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { ERRORS, refuse, type Refusal } from '../errors.ts';
-import type { About, Decision } from '../gate.ts';
+import type { About, Decision } from '../decision.ts';
 import type { EndReason } from '../observe/log.ts';
 import type { RequestFacts } from '../types.ts';
 import { Exchange } from './exchange.ts';

@@ -1,6 +1,6 @@
 /** What is kept of a request: its line in the log, its records in the audit, its counts, its span. */
 import type { ErrorCode } from '../errors.ts';
-import type { About } from '../gate.ts';
+import type { About } from '../decision.ts';
 import { sessionId, type Audit, type DecisionRecord } from '../observe/audit.ts';
 import type { RequestLog, RequestRecord } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';

@@ -1,6 +1,6 @@
 /** A request that was let through, on its way to the gateway. */
 import { refuseLargeBody, type Refusal } from '../errors.ts';
-import type { Forward } from '../gate.ts';
+import type { Forward } from '../decision.ts';
 import { checkToolBody } from '../policy/tools.ts';
 import { collectBody, PassingBody, type BodyWatch } from './body.ts';
 import type { Exchange } from './exchange.ts';

@@ -18,6 +18,7 @@ export function testConfig({ auth, listen, bodyLimit, ...more }: ConfigParts = {
       health: false,
       trustedProxies: undefined,
       unsafeListenPlaintext: false,
+      websocket: { firstFrameToken: false, subprotocolToken: false },
       ...listen,
     },
     gateway: { origin: 'http://127.0.0.1:1', auth: auth ?? { mode: 'token', secret: 'gateway-secret' } },

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { ErrorCode } from '../../src/errors.ts';
-import { checkToolBody, hasDuplicateKey } from '../../src/policy/tools.ts';
+import { checkToolBody } from '../../src/policy/tools.ts';
 
 const TOOLS = ['session_status', 'agents_list'];
 
@@ -64,26 +64,6 @@ void t.test('bodies that do not', async (t) => {
     );
   }
   t.match(checkToolBody([], Buffer.from('{"tool":"x"}')), { code: 'tool_not_allowed' }, 'an empty list opens nothing');
-});
-
-void t.test('hasDuplicateKey', async (t) => {
-  const cases: readonly (readonly [text: string, twice: boolean])[] = [
-    ['{}', false],
-    ['[]', false],
-    ['{"a":1,"b":{"a":1},"c":[{"a":1},{"a":1}]}', false],
-    ['["a","a",{"a":"a"},"a"]', false],
-    ['{"a":"b\\",\\"a\\":","b":1}', false],
-    ['{"a\\\\":1,"a":2}', false],
-    ['{"a" :1,"a"\t\n:2}', true],
-    ['{"a":{},"a":{}}', true],
-    ['{"a":{"b":{}},"c":{"d":1,"e":"}","d":2}}', true],
-    ['{"é":1,"\\u00e9":2}', true],
-    ['{"\\"":1,"\\u0022":2}', true],
-    ['{"__proto__":1,"__proto__":2}', true],
-    ['{"":1,"":2}', true],
-    ['[[{"x":[]}],{"a":[{"y":1}],"a":0}]', true],
-  ];
-  for (const [text, twice] of cases) t.equal(hasDuplicateKey(text), twice, text);
 });
 
 void t.test('a string that is never closed costs no more than its length', async (t) => {
