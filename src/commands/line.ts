@@ -65,6 +65,10 @@ export async function runCommandLine(world: World, args: readonly string[]): Pro
 
   addTokenCommands(program.command('token').description('mint, list, rotate, revoke and hash tokens'));
 
+  addDeviceCommands(
+    program.command('device').description('list and forget the device identities of WebSocket callers'),
+  );
+
   withConfig(program.command('explain').description('say what would become of a request, and why'))
     .requiredOption('--as <caller>', 'the caller to be')
     .option('-H, --header <line>', 'a further request header, "Name: value"', collect, [])
@@ -155,6 +159,21 @@ export async function runCommandLine(world: World, args: readonly string[]): Pro
       .command('hash')
       .description('read a token on stdin, print its hash for the configuration')
       .action(exits(async () => (await import('./token.ts')).runTokenHash(world)));
+  }
+
+  function addDeviceCommands(device: Command): void {
+    withConfig(device.command('list').description("list the identities, and the gateway's command for each record"))
+      .option('--json', 'the same as JSON')
+      .action(
+        exits(async (o: WithConfig & { json?: boolean }) => (await import('./device.ts')).runDeviceList(world, o)),
+      );
+    withConfig(device.command('forget').description('remove the identity of a caller; the next connect makes another'))
+      .argument('<caller>')
+      .action(
+        exits(async (name: string, o: WithConfig) =>
+          (await import('./device.ts')).runDeviceForget(world, { ...o, name }),
+        ),
+      );
   }
 
   // Commander would take a mistyped command for a word too many of the default one.

@@ -61,12 +61,17 @@ export interface LimitStore {
   readonly onFailure: 'local' | 'refuse';
 }
 
+/** Where device identities are kept; in memory, each start and each replica has others. */
+export type DeviceStoreConfig = { readonly folder: string } | 'memory';
+
 export interface Config {
   readonly listen: ListenConfig;
   readonly gateway: {
     /** Scheme, host and port: `http://127.0.0.1:18789`. */
     readonly origin: string;
     readonly auth: GatewayAuth;
+    /** Where the device identities of callers are kept: a folder, as relative as the configuration file's own path. */
+    readonly deviceStore?: DeviceStoreConfig;
   };
   readonly callers: readonly Caller[];
   /** What `routes:` adds to the default table, after `closedRoutes` left it. */

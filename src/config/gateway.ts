@@ -3,13 +3,14 @@ import { isIP } from 'node:net';
 import { CALLER_HEADERS } from '../types.ts';
 import { foldName } from '../headers/families.ts';
 import { isLoopback, isWildcard } from './address.ts';
-import type { GatewayAuth } from './config.ts';
+import type { DeviceStoreConfig, GatewayAuth } from './config.ts';
 import { isHost } from './listen.ts';
 import { resolveGatewaySecret } from './openclaw.ts';
 import type { Path } from './report.ts';
 import type { RawConfig, Reference } from './schema.ts';
 import { resolveSecret, type SecretSource } from './secret.ts';
 import type { Sound } from './shape.ts';
+import { resolvePath, type ConfigWorld } from './world.ts';
 
 type RawAuth = NonNullable<NonNullable<Sound<RawConfig>['gateway']>['auth']>;
 /** A documentation address (RFC 5737): nobody has it, and gateways since 2026.8.1 take it for a client. */
@@ -39,6 +40,20 @@ export function parseGatewayUrl(raw: string): { readonly origin: string } | { re
   }
   if (!isHost(host) || url.port === '0') return { fault: 'expected a URL such as http://127.0.0.1:18789' };
   return { origin: url.origin };
+}
+
+/**
+ * @param raw `gateway.deviceStore`
+ * @param file the configuration file: the folder's path is relative to it
+ * @param world for `~`
+ * @returns where device identities are kept, if anywhere
+ */
+export function buildDeviceStore(
+  raw: string | undefined,
+  file: string,
+  world: Pick<ConfigWorld, 'home'>,
+): DeviceStoreConfig | undefined {
+  return raw === undefined || raw === 'memory' ? raw : { folder: resolvePath(raw, file, world.home) };
 }
 
 /**

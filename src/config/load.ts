@@ -2,12 +2,12 @@
 import type { Caller } from '../types.ts';
 import { isIP } from 'node:net';
 import { isLoopback, isWildcard } from './address.ts';
-import { ConfigError, type Address, type Config, type ConfigIssue } from './config.ts';
+import { ConfigError, type Address, type Config, type ConfigIssue, type DeviceStoreConfig } from './config.ts';
 import { buildAudit } from './audit.ts';
 import { buildCallers } from './callers.ts';
 import { issuesOf, readCallersFile, type CallersPlace } from './callers-file.ts';
 import { readDocument } from './document.ts';
-import { buildGatewayAuth, parseGatewayUrl } from './gateway.ts';
+import { buildDeviceStore, buildGatewayAuth, parseGatewayUrl } from './gateway.ts';
 import { buildAdmin, buildListen, buildProbes, socketPath } from './listen.ts';
 import { buildCallerLimits, buildLimitStore } from './limits.ts';
 import { createReport, toIssues, type Path, type Report } from './report.ts';
@@ -36,13 +36,7 @@ export interface LoadedConfig {
  * @throws ConfigError with every fault at once
  */
 export async function loadConfig(file: string, world: ConfigWorld): Promise<LoadedConfig> {
-  let text: string;
-  try {
-    text = world.readFile(file);
-  } catch (error) {
-    throw new ConfigError(file, [fault(`the configuration ${readFaultWords(error)}`)]);
-  }
-  return parseConfig(file, text, world);
+  return parseConfig(file, readText(file, world), world);
 }
 
 /**
@@ -72,10 +66,39 @@ export async function parseConfig(file: string, text: string, world: ConfigWorld
  * @throws ConfigError with every fault of the text; a variable that is not set here, or a secret's file, is none
  */
 export async function parseCallers(file: string, text: string, world: ConfigWorld): Promise<CallersPlace> {
-  const { place, callers, issues, report, document } = await examine(file, text, world);
-  const inText = report.findings.filter(({ path, outside }) => outside !== true || path[0] === 'callersFile');
-  refuseFaults(file, [...toIssues(inText, document), ...issues()]);
+  const examined = await examine(file, text, world);
+  refuseFaultsOfText(file, examined);
+  const { place, callers, report, document } = examined;
   return place ?? { callers, file, text, document, report };
+}
+
+/** Where device identities are kept, and whose they can be. */
+export interface DevicesPlace {
+  readonly callers: readonly Caller[];
+  readonly deviceStore: DeviceStoreConfig | undefined;
+}
+
+/**
+ * For the commands about devices: they run where the gateway's secret need not be.
+ *
+ * @param file path of the configuration file
+ * @param world as for `loadConfig`
+ * @returns what concerns devices
+ * @throws ConfigError as `parseCallers`
+ */
+export async function loadDevices(file: string, world: ConfigWorld): Promise<DevicesPlace> {
+  const examined = await examine(file, readText(file, world), world);
+  refuseFaultsOfText(file, examined);
+  const { raw, callers } = examined;
+  return { callers, deviceStore: buildDeviceStore(raw.gateway?.deviceStore, file, world) };
+}
+
+function readText(file: string, world: ConfigWorld): string {
+  try {
+    return world.readFile(file);
+  } catch (error) {
+    throw new ConfigError(file, [fault(`the configuration ${readFaultWords(error)}`)]);
+  }
 }
 
 async function examine(file: string, text: string, world: ConfigWorld) {
@@ -91,7 +114,13 @@ async function examine(file: string, text: string, world: ConfigWorld) {
   const callers = place?.callers ?? buildCallers(raw.callers ?? [], context, report);
   const config = await buildConfig(raw, callers, { file, world, report });
   const issues = (): readonly ConfigIssue[] => (place ? issuesOf(place) : ((apart as readonly ConfigIssue[]) ?? []));
-  return { config, callers, place, issues, report, document };
+  return { raw, config, callers, place, issues, report, document };
+}
+
+/** What is wrong outside of the text, such as a variable that is not set, may be right where the shim runs. */
+function refuseFaultsOfText(file: string, { report, document, issues }: Awaited<ReturnType<typeof examine>>): void {
+  const inText = report.findings.filter(({ path, outside }) => outside !== true || path[0] === 'callersFile');
+  refuseFaults(file, [...toIssues(inText, document), ...issues()]);
 }
 
 function refuseFaults(file: string, issues: readonly ConfigIssue[]): void {
@@ -150,7 +179,9 @@ async function buildConfig(
   }
   if (body < 1) report.error(['limits', 'body'], 'expected at least one byte');
   refuseSharedPorts(config, origin, report);
-  return origin === undefined || auth === undefined ? undefined : { ...config, gateway: { origin, auth } };
+  if (origin === undefined || auth === undefined) return undefined;
+  const deviceStore = buildDeviceStore(raw.gateway?.deviceStore, file, world);
+  return { ...config, gateway: { origin, auth, ...(deviceStore && { deviceStore }) } };
 }
 
 /** A name is looked up here for a word at start; what it resolves to later is checked at every connect. */

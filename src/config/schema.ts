@@ -158,12 +158,17 @@ const callers = z.array(caller);
 /** What `callersFile` holds. */
 export const rawCallersFile = z.strictObject({ callers: callers.optional() });
 
+const DEVICE_STORE = 'expected memory, or the path of a folder';
 const STORE = 'expected memory, or { redis: URL }, where the URL may be a reference such as { env: NAME }';
 
 /** The whole file. */
 export const rawConfig = z.strictObject({
   listen: listen.optional(),
-  gateway: z.strictObject({ url: z.string(), auth: gatewayAuth }),
+  gateway: z.strictObject({
+    url: z.string(),
+    auth: gatewayAuth,
+    deviceStore: z.string(DEVICE_STORE).min(1, DEVICE_STORE).optional(),
+  }),
   callers: callers.optional(),
   callersFile: z.string().min(1, 'expected the path of a file').optional(),
   routes: z.array(route).optional(),
@@ -205,7 +210,6 @@ export const NOT_YET_KEYS: ReadonlySet<string> = new Set([
   'issuers',
   'callers[].certificates',
   'callers[].onBehalf',
-  'gateway.deviceStore',
   'gateway.tls',
   'listen.tls',
 ]);

@@ -1,7 +1,8 @@
 /** The gateway's address, and the credentials of each mode. */
 import t from 'tap';
 import { isLoopback } from '../../src/config/address.ts';
-import { faultsOf, loadText, SECRET, textOf, warningsOf, worldOf } from '../helpers/configuration.ts';
+import { loadDevices } from '../../src/config/load.ts';
+import { FILE, faultsOf, loadText, SECRET, textOf, warningsOf, worldOf } from '../helpers/configuration.ts';
 
 const gateway = (url: string, auth: string): string =>
   textOf({ gateway: `{ url: ${JSON.stringify(url)}, auth: ${auth} }` });
@@ -194,6 +195,36 @@ void t.test('the name of a required header is in no message', async (t) => {
   );
   t.match(faults, [/requiredHeaders: the variable NOT_SET is not set/]);
   t.notMatch(faults.join('\n'), /93kD/);
+});
+
+void t.test('deviceStore: memory, or a folder that is found from the configuration', async (t) => {
+  const storeOf = async (written: string): Promise<unknown> => {
+    const auth = '{ mode: token, secret: { env: GATEWAY } }';
+    const text = textOf({ gateway: `{ url: "http://127.0.0.1:1", auth: ${auth}${written} }` });
+    const faults = await faultsOf(text);
+    return faults.length > 0 ? faults : (await loadText(text)).config.gateway.deviceStore;
+  };
+  t.equal(await storeOf(''), undefined);
+  t.equal(await storeOf(', deviceStore: memory'), 'memory');
+  t.same(await storeOf(', deviceStore: devices'), { folder: 'devices' });
+  t.same(await storeOf(', deviceStore: ./memory'), { folder: 'memory' });
+  t.same(await storeOf(', deviceStore: /var/lib/shim'), { folder: '/var/lib/shim' });
+  t.same(await storeOf(', deviceStore: ~/.openclaw/devices'), { folder: '/home/operator/.openclaw/devices' });
+  for (const bad of ['""', '7', '{ folder: devices }', '[memory]']) {
+    t.match(await storeOf(`, deviceStore: ${bad}`), [/gateway.deviceStore: expected memory, or the path of a folder$/]);
+  }
+});
+
+void t.test('what concerns devices, where the gateway’s secret is not', async (t) => {
+  const auth = '{ mode: token, secret: { env: NOT_SET } }';
+  const text = textOf({
+    gateway: `{ url: "http://127.0.0.1:1", auth: ${auth}, deviceStore: devices }`,
+    callers: '[{ name: a }]',
+  });
+  const place = await loadDevices('etc/shim.yaml', worldOf({ 'etc/shim.yaml': text }));
+  t.match(place, { deviceStore: { folder: 'etc/devices' }, callers: [{ name: 'a' }] });
+  await t.rejects(loadDevices(FILE, worldOf({ [FILE]: `${text}nonsense: 1\n` })), /nonsense: unknown key/);
+  await t.rejects(loadDevices(FILE, worldOf()), /the configuration does not exist/);
 });
 
 void t.test('warnings', async (t) => {

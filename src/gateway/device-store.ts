@@ -1,0 +1,163 @@
+/** The device identities of callers: in a folder that replicas may share, or in memory. */
+import { randomBytes } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { CALLER_NAME } from '../config/schema.ts';
+import { readFaultWords } from '../config/world.ts';
+import {
+  checkFolder,
+  DeviceStoreError,
+  readDevice,
+  removeDevice,
+  writeDevice,
+  type DatedDevice,
+} from './device-file.ts';
+import { createDevice, type Device } from './device.ts';
+
+export { DeviceStoreError };
+
+/** What a store says of one identity. */
+export interface StoredDevice {
+  readonly caller: string;
+  /** `Device.id` */
+  readonly id: string;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+}
+
+/** Everything in a store. */
+export interface DeviceList {
+  /** In the order of their callers' names. */
+  readonly devices: readonly StoredDevice[];
+  /** What is there and cannot be used. */
+  readonly faults: readonly DeviceStoreError[];
+}
+
+/** One device identity for each caller. Every function rejects with a `DeviceStoreError` for what it cannot do. */
+export interface DeviceStore {
+  /** 8 hex digits of this process, where no other one has the same identities; else `undefined`. */
+  readonly instance: string | undefined;
+  /**
+   * An identity is made when it is first asked for. Of all processes that share the folder the first writer wins,
+   * and what another one replaced or removed is seen by the next call.
+   *
+   * @param caller name of a caller
+   */
+  get(caller: string): Promise<Device>;
+  /**
+   * Takes the place of what is there, whatever its state.
+   *
+   * @param caller name of a caller
+   * @param device that the gateway has accepted
+   */
+  replace(caller: string, device: Device): Promise<void>;
+  list(): Promise<DeviceList>;
+  /**
+   * @param caller name of a caller
+   * @returns whether there was something, sound or not
+   */
+  forget(caller: string): Promise<boolean>;
+}
+
+/**
+ * @param where `gateway.deviceStore`
+ * @param now milliseconds since the epoch
+ * @returns the store; its folder is made with the first identity
+ */
+export function openDeviceStore(
+  where: { readonly folder: string } | 'memory',
+  now: () => number = Date.now,
+): DeviceStore {
+  return where === 'memory' ? memoryStore(now) : folderStore(where.folder, now);
+}
+
+function memoryStore(now: () => number): DeviceStore {
+  const kept = new Map<string, DatedDevice>();
+  const keep = (caller: string, device: Device): Device => {
+    kept.set(caller, { device, createdAt: now() });
+    return device;
+  };
+  return {
+    instance: randomBytes(4).toString('hex'),
+    get: async (caller) => kept.get(caller)?.device ?? keep(caller, createDevice()),
+    replace: async (caller, device) => void keep(caller, device),
+    list: async () => ({ devices: [...kept].map(described).sort(byCaller), faults: [] }),
+    forget: async (caller) => kept.delete(caller),
+  };
+}
+
+function folderStore(folder: string, now: () => number): DeviceStore {
+  /** Many connects of one caller at once make one key, and flush one file. */
+  const making = new Map<string, Promise<Device>>();
+
+  async function make(caller: string): Promise<Device> {
+    const device = createDevice();
+    for (;;) {
+      if (await writeDevice(folder, caller, { device, createdAt: now() }, 'first')) return device;
+      const theirs = await readDevice(folder, caller);
+      // It was removed between the two; then this process may be the first.
+      if (theirs) return theirs.device;
+    }
+  }
+
+  return {
+    instance: undefined,
+    async get(caller) {
+      const stored = (await checkFolder(folder)) ? await readDevice(folder, caller) : undefined;
+      if (stored) return stored.device;
+      let made = making.get(caller);
+      if (made === undefined) {
+        made = make(caller).finally(() => making.delete(caller));
+        making.set(caller, made);
+      }
+      return made;
+    },
+    async replace(caller, device) {
+      await writeDevice(folder, caller, { device, createdAt: now() }, 'over');
+    },
+    async list() {
+      const devices: StoredDevice[] = [];
+      const faults: DeviceStoreError[] = [];
+      const orFault = async (look: () => Promise<unknown>): Promise<void> => {
+        try {
+          await look();
+        } catch (error) {
+          if (!(error instanceof DeviceStoreError)) throw error;
+          faults.push(error);
+        }
+      };
+      await orFault(() => checkFolder(folder));
+      for (const caller of await callersIn(folder)) {
+        await orFault(async () => {
+          const stored = await readDevice(folder, caller);
+          if (stored) devices.push(described([caller, stored]));
+        });
+      }
+      return { devices, faults };
+    },
+    forget: (caller) => removeDevice(folder, caller),
+  };
+}
+
+/** Whatever else lies in the folder is nothing of the store's. */
+async function callersIn(folder: string): Promise<string[]> {
+  let names: string[];
+  try {
+    names = await readdir(folder);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw new DeviceStoreError('disk', `${folder} ${readFaultWords(error)}`);
+  }
+  return names
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => name.slice(0, -'.json'.length))
+    .filter((caller) => CALLER_NAME.test(caller))
+    .sort();
+}
+
+function described([caller, { device, createdAt }]: readonly [string, DatedDevice]): StoredDevice {
+  return { caller, id: device.id, createdAt };
+}
+
+function byCaller(one: StoredDevice, other: StoredDevice): number {
+  return one.caller < other.caller ? -1 : 1;
+}
