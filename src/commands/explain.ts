@@ -2,7 +2,7 @@
 import { createTokenTable, type Authenticated } from '../callers/table.ts';
 import type { Config } from '../config/config.ts';
 import { errorBody, ERRORS, refuse, type Refusal } from '../errors.ts';
-import type { Decision, Forward } from '../decision.ts';
+import type { Decision, Forward, Upgrade } from '../decision.ts';
 import { createGate } from '../gate.ts';
 import { enforcementOf } from '../gateway/enforcement.ts';
 import { UNLIMITED } from '../limits/limiter.ts';
@@ -23,6 +23,8 @@ export interface ExplainOptions {
   readonly path: string;
   /** Further request headers, each `Name: value`. */
   readonly headers: readonly string[];
+  /** Ask for a WebSocket. */
+  readonly websocket?: boolean | undefined;
   readonly json?: boolean | undefined;
 }
 
@@ -54,6 +56,8 @@ export async function runExplain(world: World, options: ExplainOptions): Promise
   return report.decision === 'forward' ? EXIT.ok : EXIT.no;
 }
 
+const UPGRADE = ['Upgrade', 'websocket', 'Sec-WebSocket-Version', '13', 'Sec-WebSocket-Key', `${'A'.repeat(22)}==`];
+
 function decideAs(
   world: World,
   config: Config,
@@ -79,8 +83,9 @@ function decideAs(
     method: options.method.toUpperCase(),
     target: options.path,
     httpVersion: '1.1',
-    rawHeaders: named ? extra : ['Host', host, ...extra],
+    rawHeaders: [...(named ? [] : ['Host', host]), ...(options.websocket ? UPGRADE : []), ...extra],
     peer: '127.0.0.1',
+    ...(options.websocket && { upgrade: { early: false } }),
   }) as Decision;
 }
 
@@ -112,19 +117,21 @@ function describe(config: Config, caller: Caller, decision: Decision, options: E
   const { mode } = config.gateway.auth;
   if (decision.kind === 'forward' && decision.about.caller === undefined)
     return describeOpen(config, decision, options);
-  const rule = route
-    ? `route ${route.method} ${route.template} needs ${route.scope}; ${caller.name} has: ${caller.scopes.join(', ') || 'none'}`
+  if (decision.kind === 'upgrade') return describeSocket(config, decision);
+  const scoped = route && 'scope' in route ? route : undefined;
+  const rule = scoped
+    ? `route ${scoped.method} ${scoped.template} needs ${scoped.scope}; ${caller.name} has: ${caller.scopes.join(', ') || 'none'}`
     : decision.kind === 'refuse' && decision.allow?.length
       ? `this path is exposed for ${decision.allow.join(', ')} alone`
       : decision.kind === 'refuse' && ERRORS[decision.code].status === 401
         ? 'a live token comes before every route'
         : 'no exposed route was reached';
-  const layers = route
+  const layers = scoped
     ? [
         decision.about.wouldRefuse === undefined
           ? 'shim: on every release'
           : `shim: does not, it only reports the missing scope until ${until(caller)} (unsafeReportOnly)`,
-        ...enforcementOf(mode, route).map(
+        ...enforcementOf(mode, scoped).map(
           ({ from, enforces, why }) =>
             `gateway from ${from} (${mode}): ${enforces ? 'also enforces' : 'does not'}, ${why}`,
         ),
@@ -136,6 +143,7 @@ function describe(config: Config, caller: Caller, decision: Decision, options: E
     return { decision: 'refuse', status: ERRORS[code].status, code, message: error.message, rule, layers };
   }
   if (decision.kind === 'preflight') return { decision: 'refuse', status: 204, rule: 'CORS preflight', layers };
+  if (decision.kind === 'first-frame') return { decision: 'forward', rule: 'the first frame is asked for a token', layers };
   const tools = decision.tools ? `; its body may name only the tools ${decision.tools.join(', ')}` : '';
   return {
     decision: 'forward',
@@ -149,6 +157,24 @@ function describe(config: Config, caller: Caller, decision: Decision, options: E
 
 function until({ reportOnlyUntil = 0 }: Caller): string {
   return `${new Date(reportOnlyUntil).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+}
+
+const SOCKET_LAYERS = {
+  relay: ['shim: the scopes in the first frame', 'gateway: every method, by these scopes, on every release'],
+  tunnel: ['shim: who may open it, nothing within', 'gateway: what the client signs for itself'],
+} as const;
+
+function describeSocket(config: Config, { mode, caller, headersWith }: Upgrade): Report {
+  const { methods } = caller;
+  const lists = methods
+    ? [`shim: methods${methods.allow ? ` of ${methods.allow.join(', ') || 'none'}` : ''}${methods.deny.length > 0 ? ` but ${methods.deny.join(', ')}` : ''}`]
+    : [];
+  return {
+    decision: 'forward',
+    rule: `websocket: ${mode} of ${caller.name}, who has: ${caller.scopes.join(', ') || 'none'}`,
+    layers: [...SOCKET_LAYERS[mode], ...lists],
+    headers: mask(config, ['host', new URL(config.gateway.origin).host, ...headersWith(caller.scopes)]),
+  };
 }
 
 /** The health routes of `listen.health`, which know no caller. */

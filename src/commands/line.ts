@@ -72,11 +72,12 @@ export async function runCommandLine(world: World, args: readonly string[]): Pro
   withConfig(program.command('explain').description('say what would become of a request, and why'))
     .requiredOption('--as <caller>', 'the caller to be')
     .option('-H, --header <line>', 'a further request header, "Name: value"', collect, [])
+    .option('--websocket', 'ask for a WebSocket', false)
     .option('--json', 'the same as JSON')
     .argument('<method>')
     .argument('<path>')
     .action(
-      exits(async (method: string, path: string, o: WithConfig & { as: string; header: string[]; json?: boolean }) =>
+      exits(async (method: string, path: string, o: WithConfig & { as: string; header: string[]; websocket: boolean; json?: boolean }) =>
         (await import('./explain.ts')).runExplain(world, { ...o, method, path, headers: o.header }),
       ),
     );

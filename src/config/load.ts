@@ -181,6 +181,13 @@ async function buildConfig(
   refuseSharedPorts(config, origin, report);
   if (origin === undefined || auth === undefined) return undefined;
   const deviceStore = buildDeviceStore(raw.gateway?.deviceStore, file, world);
+  const relayed = callers.find(({ websocket }) => websocket === 'relay');
+  if (relayed && deviceStore === undefined) {
+    report.error(
+      ['gateway', 'deviceStore'],
+      `"websocket: relay" of ${relayed.name} needs it: a folder for the device identities, such as devices, or memory`,
+    );
+  }
   return { ...config, gateway: { origin, auth, ...(deviceStore && { deviceStore }) } };
 }
 

@@ -4,7 +4,7 @@
  */
 import { parseUnambiguous } from '../json.ts';
 import { expandScopes, intersectScopes, isScope } from '../scopes.ts';
-import type { RawToken, Scope } from '../types.ts';
+import type { Scope } from '../types.ts';
 import { signConnect, type Device } from './device.ts';
 import type { ConnectAuth } from './present.ts';
 
@@ -183,7 +183,12 @@ export function readConnectAnswer(data: Buffer, id: string): ConnectAnswer | und
   if (frame.ok === true && isMap(payload) && payload.type === 'hello-ok') return { ok: true, payload };
   const own = isMap(error) ? error : {};
   const details = isMap(own.details) ? own.details : {};
-  const about = { code: text(own.code), message: text(own.message), detail: text(details.code), reason: text(details.reason) };
+  const about = {
+    code: text(own.code),
+    message: text(own.message),
+    detail: text(details.code),
+    reason: text(details.reason),
+  };
   return { ok: false, error: own, about };
 }
 

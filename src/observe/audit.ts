@@ -6,7 +6,7 @@ import type { Scope } from '../types.ts';
 import { AuditFile } from './audit-file.ts';
 import { AuditQueue } from './audit-queue.ts';
 import { AuditStream } from './audit-stream.ts';
-import type { EndReason } from './log.ts';
+import type { EndReason, SocketRecord } from './log.ts';
 import type { Usage } from './usage.ts';
 
 /** The part of the gate that a refusal comes from. */
@@ -90,6 +90,25 @@ export interface DecisionRecord {
   readonly trace_id?: string | undefined;
 }
 
+/** What became of the first frame of a WebSocket. */
+export interface ConnectRecord {
+  readonly event: 'connect';
+  readonly id: string;
+  readonly caller?: string | undefined;
+  readonly credential?: string | undefined;
+  /** The scopes that the frame names; `undefined` where it names none and so asks for all. */
+  readonly asked?: readonly Scope[] | undefined;
+  /** The scopes that the gateway was asked for. */
+  readonly scopes?: readonly Scope[] | undefined;
+  /** Id of the device that the gateway knows the caller by. */
+  readonly device?: string | undefined;
+  readonly decision: 'forward' | 'refuse';
+  /** Of the shim's table, or the gateway's own. */
+  readonly code?: string | undefined;
+  readonly peer?: string | undefined;
+  readonly trace_id?: string | undefined;
+}
+
 /** How it ended. Times in milliseconds, sizes in bytes. */
 export interface EndRecord {
   readonly event: 'end';
@@ -108,6 +127,7 @@ export interface EndRecord {
   readonly in: number;
   readonly out: number;
   readonly usage?: Usage | undefined;
+  readonly socket?: SocketRecord | undefined;
   readonly end: EndReason;
   readonly trace_id?: string | undefined;
 }
@@ -118,7 +138,7 @@ export interface GapRecord {
   readonly dropped: number;
 }
 
-export type AuditRecord = DecisionRecord | EndRecord | GapRecord;
+export type AuditRecord = DecisionRecord | ConnectRecord | EndRecord | GapRecord;
 
 const BATCH_RECORDS = 64;
 const SETTLE_MS = 50;
@@ -174,6 +194,21 @@ function lineOf(record: AuditRecord, time: string): object {
         trace_id: record.trace_id,
       };
     }
+    case 'connect':
+      return {
+        event,
+        time,
+        id: record.id,
+        caller: record.caller,
+        credential: record.credential,
+        asked: record.asked,
+        scopes: record.scopes,
+        device: record.device,
+        decision: record.decision,
+        code: record.code?.slice(0, MOST_TEXT),
+        peer: record.peer,
+        trace_id: record.trace_id,
+      };
     case 'end':
       return {
         event,
@@ -191,6 +226,7 @@ function lineOf(record: AuditRecord, time: string): object {
         in: record.in,
         out: record.out,
         usage: record.usage,
+        socket: record.socket,
         end: record.end,
         trace_id: record.trace_id,
       };
@@ -214,7 +250,7 @@ function isoTime(now: number): string {
 /** Where records go. */
 export interface Audit {
   /** Never waits and never throws: a line that cannot be kept is counted. */
-  write(record: DecisionRecord | EndRecord): void;
+  write(record: Exclude<AuditRecord, GapRecord>): void;
   /** False after a failed write or a dropped line, true once all that waited is written. */
   readonly healthy: boolean;
   /** Lines that were given up since the start. */
@@ -251,7 +287,7 @@ export async function createAudit(
   const gapLine = (dropped: number): string => formatRecord({ event: 'gap', dropped }, now());
   const queue = new AuditQueue({ target, gapLine, onTrouble });
   // Many lines made at once cost each a third of one made alone.
-  const records: (DecisionRecord | EndRecord)[] = [];
+  const records: Exclude<AuditRecord, GapRecord>[] = [];
   const times: number[] = [];
   let timer: NodeJS.Timeout | undefined;
   let closed = false;

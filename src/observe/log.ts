@@ -28,8 +28,19 @@ export interface RequestRecord {
   readonly out: number;
   /** Why it ended. */
   readonly end: EndReason;
+  /** Of a WebSocket alone. */
+  readonly socket?: SocketRecord | undefined;
   /** Id of the trace (W3C Trace Context). */
   readonly trace: string | undefined;
+}
+
+/** How a WebSocket was closed, and what passed: messages from the caller, and to it. */
+export interface SocketRecord {
+  /** Status code of its end (RFC 6455 section 7.4); 1006 for an end without a close frame. */
+  readonly close: number;
+  readonly closeReason: string | undefined;
+  readonly framesIn: number;
+  readonly framesOut: number;
 }
 
 export type EndReason =
@@ -40,6 +51,7 @@ export type EndReason =
   | 'gateway_gone'
   | 'gateway_idle'
   | 'body_too_large'
+  | 'protocol_error'
   | 'revoked'
   | 'expired'
   | 'shutdown'

@@ -9,8 +9,8 @@ import type { EndReason, RequestRecord } from './log.ts';
 
 /** What is known only at the moment somebody asks. */
 export interface MetricSources {
-  /** Requests whose answer is not over, and the event streams among them. */
-  readonly open: () => { readonly requests: number; readonly streams: number };
+  /** Requests whose answer is not over, the event streams among them, and WebSockets. */
+  readonly open: () => { readonly requests: number; readonly streams: number; readonly sockets: number };
   /** undici's `pool.stats`: open connections, those of them without a request; requests under way and waiting. */
   readonly pool: () => {
     readonly connected: number;
@@ -38,7 +38,7 @@ export interface MetricOptions {
 /** What is counted of a request: the log's record of it. */
 export type FinishedRequest = Pick<
   RequestRecord,
-  'caller' | 'route' | 'status' | 'code' | 'dropped' | 'ttfb' | 'ms' | 'in' | 'out' | 'end'
+  'caller' | 'route' | 'status' | 'code' | 'dropped' | 'ttfb' | 'ms' | 'in' | 'out' | 'end' | 'socket'
 >;
 
 export interface Metrics {
@@ -47,6 +47,8 @@ export interface Metrics {
    * @param forwarded whether the gateway was asked: durations and ends of others say nothing
    */
   finished(request: FinishedRequest, forwarded: boolean): void;
+  /** @param accepted whether a WebSocket's first frame got it to the gateway */
+  connected(accepted: boolean): void;
   /**
    * @param ok whether the new configuration runs; otherwise the old one goes on
    * @param atMs milliseconds since the epoch
@@ -69,6 +71,8 @@ const GATEWAY_ENDS = ['gateway_gone', 'gateway_idle'] satisfies EndReason[];
 const LIMIT_CODES = ['rate_limited', 'quota_exceeded', 'too_many_streams', 'too_many_sockets'];
 /** Rate limited before it was known who calls: the limit of failed logins. */
 const FAILED_LOGINS = 'failed_logins';
+/** Status codes of the WebSocket protocol that are in use (RFC 6455 section 7.4.1, and the IANA registry). */
+const CLOSE_CODES = [1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014];
 /** An object, so that a reason without a cell does not compile. */
 const ENDS: Readonly<Record<EndReason, 0>> = {
   done: 0,
@@ -78,6 +82,7 @@ const ENDS: Readonly<Record<EndReason, 0>> = {
   gateway_gone: 0,
   gateway_idle: 0,
   body_too_large: 0,
+  protocol_error: 0,
   revoked: 0,
   expired: 0,
   shutdown: 0,
@@ -125,7 +130,10 @@ export function createMetrics({ version, node, startedMs, sources }: MetricOptio
   const limited = new Tally([...LIMIT_CODES, FAILED_LOGINS]);
   const ended = new Tally(Object.keys(ENDS));
   const reloads = new Tally(['ok', 'failed']);
+  const connects = new Tally(['accepted', 'refused']);
+  const closes = new Tally(CLOSE_CODES.map(String));
   const total = { in: 0, out: 0, dropped: 0 };
+  const messages = { in: 0, out: 0, bytesIn: 0, bytesOut: 0 };
   const reload = { ok: true, successMs: startedMs };
 
   const families: Family[] = [
@@ -135,6 +143,17 @@ export function createMetrics({ version, node, startedMs, sources }: MetricOptio
     histogram('time_to_first_byte_seconds', 'Forwarded requests: until the answer began.', 'firstByte'),
     gauge('open_requests', 'Requests whose answer is not over.', () => one(sources.open().requests)),
     gauge('open_streams', 'Event streams that are open.', () => one(sources.open().streams)),
+    gauge('open_sockets', 'WebSockets that are open.', () => one(sources.open().sockets)),
+    counter('socket_connects_total', 'First frames of WebSockets, by what became of them.', () =>
+      connects.read('result'),
+    ),
+    counter('socket_closes_total', 'WebSockets that were closed, by status code.', () => closes.read('code')),
+    counter('socket_messages_total', 'Messages that WebSockets passed on.', () =>
+      by('direction', { in: messages.in, out: messages.out }),
+    ),
+    counter('socket_message_bytes_total', 'Bytes of these messages.', () =>
+      by('direction', { in: messages.bytesIn, out: messages.bytesOut }),
+    ),
     counter('ended_total', 'Forwarded requests by why they ended.', () => ended.read('reason')),
     counter('request_body_bytes_total', 'Bytes of request bodies.', () => one(total.in)),
     counter('response_body_bytes_total', "Bytes of the gateway's response bodies.", () => one(total.out)),
@@ -172,8 +191,17 @@ export function createMetrics({ version, node, startedMs, sources }: MetricOptio
       const statuses = byCaller(route, request.caller ?? '');
       const key = status === 0 || (status >= 100 && status <= 599) ? status : OTHER_STATUS;
       statuses.set(key, (statuses.get(key) ?? 0) + 1);
-      total.in += request.in;
-      total.out += request.out;
+      const { socket } = request;
+      if (socket) {
+        closes.add(String(socket.close));
+        messages.in += socket.framesIn;
+        messages.out += socket.framesOut;
+        messages.bytesIn += request.in;
+        messages.bytesOut += request.out;
+      } else {
+        total.in += request.in;
+        total.out += request.out;
+      }
       if (request.dropped) total.dropped += request.dropped.length;
       if (code !== undefined) {
         refusals.add(code);
@@ -183,10 +211,17 @@ export function createMetrics({ version, node, startedMs, sources }: MetricOptio
         }
       }
       if (!forwarded) return;
+      if (socket) {
+        ended.add(end);
+        return;
+      }
       route.duration.observe(request.ms);
       if (status !== 0) route.firstByte.observe(request.ttfb);
       ended.add(end);
       if (code === undefined && gatewayErrors.has(end)) gatewayErrors.add(end);
+    },
+    connected(accepted) {
+      connects.add(accepted ? 'accepted' : 'refused');
     },
     reloaded(ok, atMs) {
       reloads.add(ok ? 'ok' : 'failed');

@@ -1,13 +1,13 @@
 /** Requests: asked at the gate, then refused or forwarded. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { ERRORS, refuse, type Refusal } from '../errors.ts';
+import { refuse, type Refusal } from '../errors.ts';
 import type { About, Decision } from '../decision.ts';
 import type { EndReason } from '../observe/log.ts';
 import type { RequestFacts } from '../types.ts';
 import { Exchange } from './exchange.ts';
-import { recordDecision, recordEnd, type Asked, type Observers } from './record.ts';
-import { answerPreflight, writeRawRefusal } from './refuse.ts';
+import type { Observers } from './record.ts';
+import { answerPreflight, refuseSocket } from './refuse.ts';
 import { sendOn } from './send.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -37,6 +37,8 @@ export interface HttpProxy {
   broken(socket: Duplex, refusal: Refusal | undefined): void;
   /** Takes a connection on which nothing moved for the idle limit, and ends it unless it waits for the gateway's answer. */
   idle(socket: Duplex): void;
+  /** Whether an answer is still to go out on a connection. */
+  busy(socket: Duplex): boolean;
   /** Ends every open request, told where it can be; those that come afterwards are refused. */
   endAll(reason: EndReason, refusal: Refusal): void;
   /** How many requests are open, and how many event streams among them. */
@@ -108,7 +110,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
         observers.logger.error({ id, err: error }, 'unexpected error');
         refusal = refuse('internal_error');
       }
-      refuseSocket(socket, refusal, { id, method: 'CONNECT', target: '' }, about);
+      refuseSocket(observers, socket, refusal, { id, method: 'CONNECT', target: '' }, about);
     },
 
     broken(socket, refusal) {
@@ -124,7 +126,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
         exchange.breakOff(refusal);
       } else if (refusal && socket.writable) {
         const { remoteAddress: peer } = socket as IncomingMessage['socket'];
-        refuseSocket(socket, refusal, { id: randomId(), method: '', target: '' }, { peer });
+        refuseSocket(observers, socket, refusal, { id: randomId(), method: '', target: '' }, { peer });
       } else {
         socket.destroy();
       }
@@ -143,6 +145,8 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
       exchange?.endBecause('caller_idle');
       socket.destroy();
     },
+
+    busy: (socket) => openOn(socket) !== undefined,
 
     endAll(reason, refusal) {
       ending = { reason, refusal };
@@ -212,17 +216,13 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
       answerPreflight(exchange.res, exchange.id, decision.about.origin, exchange.closes);
     }
   }
-
-  function refuseSocket(socket: Duplex, refusal: Refusal, asked: Asked, about: About): void {
-    const { code, reason } = refusal;
-    writeRawRefusal(socket, refusal, asked.id);
-    recordDecision(observers, asked, about, 'refuse', code);
-    const nothing = { ttfb: 0, ms: 0, in: 0, out: 0, forwarded: false };
-    recordEnd(observers, asked, about, { ...nothing, status: ERRORS[code].status, code, reason, end: 'refused' });
-  }
 }
 
-function factsOf(req: IncomingMessage): RequestFacts {
+/**
+ * @param req of Node's server
+ * @returns what the gate judges
+ */
+export function factsOf(req: IncomingMessage): RequestFacts {
   return {
     method: req.method ?? '',
     target: req.url ?? '',

@@ -2,10 +2,11 @@
 import type { ErrorCode } from '../errors.ts';
 import type { About } from '../decision.ts';
 import { sessionId, type Audit, type DecisionRecord } from '../observe/audit.ts';
-import type { RequestLog, RequestRecord } from '../observe/log.ts';
+import type { RequestLog, RequestRecord, SocketRecord } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Tracing } from '../observe/tracing.ts';
 import type { Usage } from '../observe/usage.ts';
+import type { Scope } from '../types.ts';
 
 /** Who is told. */
 export interface Observers extends RequestLog {
@@ -48,8 +49,44 @@ export function recordDecision(
     agent: about.agent === undefined ? undefined : printable(about.agent),
     session: sessionKey === undefined ? undefined : sessionId(sessionKey),
     scopes: about.scopes,
-    needs: route?.scope,
+    needs: route && 'scope' in route ? route.scope : undefined,
     decision,
+    code,
+    peer: about.peer,
+    trace_id: about.trace?.traceId,
+  });
+}
+
+/** What became of the first frame of a WebSocket. */
+export interface Connect {
+  readonly asked: readonly Scope[] | undefined;
+  readonly scopes: readonly Scope[] | undefined;
+  readonly device: string | undefined;
+  /** Why not; `undefined` where it got through. */
+  readonly code: string | undefined;
+}
+
+/**
+ * @param observers log, audit and metrics get what is theirs
+ * @param id of the upgrade
+ * @param about what the gate learnt of it
+ * @param connect what became of its first frame
+ */
+export function recordConnect({ logger, audit, metrics }: Observers, id: string, about: About, connect: Connect): void {
+  const { asked, scopes, device } = connect;
+  const code = connect.code === undefined ? undefined : printable(connect.code);
+  const caller = about.caller;
+  logger.info({ id, caller, asked, scopes, device, code }, code === undefined ? 'socket connected' : 'socket refused');
+  metrics?.connected(code === undefined);
+  audit?.write({
+    event: 'connect',
+    id,
+    caller,
+    credential: about.token?.id,
+    asked,
+    scopes,
+    device,
+    decision: code === undefined ? 'forward' : 'refuse',
     code,
     peer: about.peer,
     trace_id: about.trace?.traceId,
@@ -63,6 +100,7 @@ export type End = Pick<RequestRecord, 'status' | 'ttfb' | 'ms' | 'in' | 'out' | 
   /** Whether the gateway was asked. */
   readonly forwarded: boolean;
   readonly usage?: Usage | undefined;
+  readonly socket?: SocketRecord | undefined;
 };
 
 /**
@@ -75,6 +113,9 @@ export function recordEnd({ request, audit, metrics, tracing }: Observers, asked
   const { id, method, target } = asked;
   const { forwarded, usage, code, status, ms, ttfb } = end;
   const reason = end.reason === undefined ? undefined : printable(end.reason);
+  // Whoever closes a socket chooses the words.
+  const closeReason = end.socket?.closeReason && maskTokens(printable(end.socket.closeReason));
+  const socket = end.socket && { ...end.socket, closeReason: closeReason || undefined };
   const { route, trace } = about;
   // The log leaves out what is undefined.
   const record: RequestRecord = {
@@ -95,6 +136,7 @@ export function recordEnd({ request, audit, metrics, tracing }: Observers, asked
     in: end.in,
     out: end.out,
     end: end.end,
+    socket,
     trace: trace?.traceId,
   };
   request(code !== undefined && status >= 500 ? 'warn' : 'info', record);
@@ -116,6 +158,7 @@ export function recordEnd({ request, audit, metrics, tracing }: Observers, asked
     in: record.in,
     out: record.out,
     usage,
+    socket,
     end: record.end,
     trace_id: record.trace,
   });
@@ -128,12 +171,12 @@ export function recordEnd({ request, audit, metrics, tracing }: Observers, asked
  */
 export function pathOf(target: string): string | undefined {
   if (!target.startsWith('/')) return undefined;
-  return printable(
-    target
-      .replace(/[?#].*/s, '')
-      .replace(/[\w.~+=-]{24,}/g, '****')
-      .slice(0, 200),
-  );
+  return printable(maskTokens(target.replace(/[?#].*/s, '')).slice(0, 200));
+}
+
+/** @returns the text with what may be a token masked */
+function maskTokens(text: string): string {
+  return text.replace(/[\w.~+=-]{24,}/g, '****');
 }
 
 /** JSON escapes C0 controls alone; C1 controls and changes of direction also deceive on a terminal. */

@@ -1,8 +1,10 @@
 /** The shim's own answers. */
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { About } from '../decision.ts';
 import { challenge, errorBody, ERRORS, type ErrorCode, type Refusal } from '../errors.ts';
 import { STATUS_CODES } from './node-http.ts';
+import { recordDecision, recordEnd, type Asked, type Observers } from './record.ts';
 
 /** For this long, in milliseconds, what a caller still sends is read away, so that it can read the answer before the close. */
 export const LINGER_MS = 5_000;
@@ -105,10 +107,11 @@ export function writeRefusal(
  * @param socket the connection; it is closed after the answer
  * @param refusal what was decided
  * @param id request id
+ * @param origin a listed web origin, for CORS
  */
-export function writeRawRefusal(socket: Duplex, refusal: Refusal, id: string): void {
+export function writeRawRefusal(socket: Duplex, refusal: Refusal, id: string, origin?: string): void {
   const { status } = ERRORS[refusal.code];
-  const [headers, body] = answerParts(refusal, id, undefined, true);
+  const [headers, body] = answerParts(refusal, id, origin, true);
   let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
   for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
@@ -116,4 +119,21 @@ export function writeRawRefusal(socket: Duplex, refusal: Refusal, id: string): v
   socket.on('error', () => socket.destroy());
   socket.resume();
   socket.end(`${head}date: ${new Date().toUTCString()}\r\n\r\n${body}`);
+}
+
+/**
+ * Refuses what has a bare socket alone, and keeps a record of it.
+ *
+ * @param observers get the record
+ * @param socket the connection; it is closed after the answer
+ * @param refusal what was decided
+ * @param asked the request
+ * @param about what the gate learnt of it
+ */
+export function refuseSocket(observers: Observers, socket: Duplex, refusal: Refusal, asked: Asked, about: About): void {
+  const { code, reason } = refusal;
+  writeRawRefusal(socket, refusal, asked.id, about.origin);
+  recordDecision(observers, asked, about, 'refuse', code);
+  const nothing = { ttfb: 0, ms: 0, in: 0, out: 0, forwarded: false };
+  recordEnd(observers, asked, about, { ...nothing, status: ERRORS[code].status, code, reason, end: 'refused' });
 }

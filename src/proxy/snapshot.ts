@@ -1,7 +1,25 @@
 /** What requests are judged and carried by. */
 import type { Gate } from '../gate.ts';
 import type { Hop } from '../gateway/blame.ts';
+import type { Device } from '../gateway/device.ts';
+import type { DeviceStore } from '../gateway/device-store.ts';
+import type { DialTarget } from '../gateway/dial.ts';
 import type { GatewayPool } from '../gateway/pool.ts';
+import type { ConnectAuth } from '../gateway/present.ts';
+
+/** How WebSockets reach the gateway. */
+export interface RelayHop {
+  readonly target: DialTarget;
+  readonly blame: Hop;
+  readonly connectAuth: ConnectAuth | undefined;
+  /** Whether the gateway pairs a new device of this machine without an operator. */
+  readonly pairsSilently: boolean;
+  readonly devices: DeviceStore;
+  /** Keys that were tried in place of others and not accepted yet, by caller. */
+  readonly candidates: Map<string, Device>;
+  /** Version of the shim. */
+  readonly version: string;
+}
 
 /**
  * All of one configuration that a request meets: made whole, never changed, replaced as one reference. A request keeps
@@ -16,4 +34,5 @@ export interface Snapshot {
   readonly gatewayIdle: number;
   /** Most bytes that are read away of a body that nobody wants. */
   readonly drainLimit: number;
+  readonly relay: RelayHop;
 }

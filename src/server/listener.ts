@@ -3,8 +3,10 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { refuse, type Refusal } from '../errors.ts';
+import { asksForWebSocket } from '../headers/upgrade.ts';
 import type { HttpProxy } from '../proxy/http.ts';
 import { createServer } from '../proxy/node-http.ts';
+import type { SocketProxy } from '../proxy/websocket.ts';
 
 /** Time for a whole request head. */
 const HEADERS_MS = 15_000;
@@ -16,6 +18,7 @@ const KEEP_ALIVE_MS = 75_000;
 /** What the listener is made of. */
 export interface ListenerParts {
   readonly proxy: HttpProxy;
+  readonly sockets: SocketProxy;
   readonly headerBytes: number;
   readonly connections: number;
   /** Milliseconds; for tests of the limits themselves. */
@@ -28,7 +31,7 @@ export interface ListenerParts {
  * @returns Node's HTTP server, not listening yet
  */
 export function createListener(parts: ListenerParts): Server {
-  const { proxy } = parts;
+  const { proxy, sockets } = parts;
   const server = createServer({
     maxHeaderSize: parts.headerBytes,
     headersTimeout: parts.headersTimeout ?? HEADERS_MS,
@@ -37,6 +40,7 @@ export function createListener(parts: ListenerParts): Server {
     connectionsCheckingInterval: 1_000,
     keepAliveTimeout: KEEP_ALIVE_MS,
     requireHostHeader: false,
+    shouldUpgradeCallback: ({ rawHeaders }) => asksForWebSocket(rawHeaders),
     noDelay: true,
     // Finds peers that vanished without a word while the gateway is silent.
     keepAlive: true,
@@ -49,6 +53,11 @@ export function createListener(parts: ListenerParts): Server {
   server.on('checkContinue', (req, res) => proxy.handle(req, res));
   server.on('checkExpectation', (req, res) => proxy.handle(req, res));
   server.on('connect', (req, socket: Duplex) => proxy.connect(req, socket));
+  server.on('upgrade', (req, socket: Socket, head) => {
+    // Behind a request whose answer is not out.
+    if (proxy.busy(socket)) socket.destroy();
+    else sockets.upgrade(req, socket, head);
+  });
   server.on('timeout', (socket: Socket) => proxy.idle(socket));
 
   // The parser tells every further chunk, and the end, of a connection that it gave up.

@@ -1,10 +1,12 @@
 /** Configurations as they are served: one at a time, replaced as one reference. */
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { lookup } from 'node:dns';
+import { lookup as dnsLookup } from 'node:dns';
 import { isDeepStrictEqual } from 'node:util';
 import { createTokenTable } from '../callers/table.ts';
 import type { Config } from '../config/config.ts';
 import { createGate, type GateParts } from '../gate.ts';
+import type { Device } from '../gateway/device.ts';
+import { openDeviceStore } from '../gateway/device-store.ts';
 import { createGatewayPool, type GatewayPool } from '../gateway/pool.ts';
 import { createPresenter, secretsOf } from '../gateway/present.ts';
 import { createTraceIds, type TraceIds } from '../headers/trace.ts';
@@ -44,9 +46,11 @@ export type Admission = Pick<GateParts, 'limiter' | 'unaudited'>;
 
 /** What tests hand in: another DNS, another clock, ids that are known. */
 export interface ServingOptions {
-  readonly lookup?: typeof lookup;
+  readonly lookup?: typeof dnsLookup;
   readonly now?: () => number;
   readonly traceIds?: TraceIds;
+  /** Version of the shim. */
+  readonly version?: string;
 }
 
 /**
@@ -58,7 +62,9 @@ export interface ServingOptions {
 export function createServing(config: Config, admission: Admission, options: ServingOptions): Serving {
   const traceIds = options.traceIds ?? createTraceIds(randomBytes);
   const pools = new Set<GatewayPool>();
+  const candidates = new Map<string, Device>();
   let served = config;
+  let devices = openDeviceStore(config.gateway.deviceStore ?? 'memory');
   let snapshot = build(config, openPool(config));
 
   return {
@@ -66,6 +72,9 @@ export function createServing(config: Config, admission: Admission, options: Ser
     config: () => served,
     apply(next) {
       const { pool } = snapshot;
+      if (!isDeepStrictEqual(next.gateway.deviceStore, served.gateway.deviceStore)) {
+        devices = openDeviceStore(next.gateway.deviceStore ?? 'memory');
+      }
       const moved = next.gateway.origin !== served.gateway.origin;
       const waiting = Object.entries(FIXED).flatMap(([keys, read]) =>
         isDeepStrictEqual(read(config), read(next)) ? [] : [keys],
@@ -90,7 +99,10 @@ export function createServing(config: Config, admission: Admission, options: Ser
   }
 
   function build(config: Config, pool: GatewayPool): Snapshot {
-    const presenter = createPresenter(config.gateway.auth);
+    const { auth, origin } = config.gateway;
+    const presenter = createPresenter(auth);
+    const hop = { mode: auth.mode, secretNames: presenter.secretNames, secrets: secretsOf(config) };
+    const direct = auth.mode !== 'trusted-proxy' || auth.password !== undefined;
     const gate = createGate({
       config,
       presenter,
@@ -103,10 +115,28 @@ export function createServing(config: Config, admission: Admission, options: Ser
     return {
       gate,
       pool,
-      hop: { mode: config.gateway.auth.mode, secretNames: presenter.secretNames, secrets: secretsOf(config) },
+      hop,
       heartbeat: config.stream.heartbeat,
       gatewayIdle: config.stream.gatewayIdle,
       drainLimit: config.limits.body,
+      relay: {
+        // A gateway takes for local, and pairs silently, only who also calls it by a local name.
+        target: {
+          origin,
+          lookup: options.lookup ?? dnsLookup,
+          host: direct ? `127.0.0.1:${portOf(origin)}` : undefined,
+        },
+        blame: hop,
+        connectAuth: presenter.connectAuth,
+        pairsSilently: direct,
+        devices,
+        candidates,
+        version: options.version ?? '0.0.0',
+      },
     };
   }
+}
+
+function portOf(origin: string): string {
+  return new URL(origin).port || '80';
 }

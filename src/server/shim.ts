@@ -7,6 +7,7 @@ import { refuse } from '../errors.ts';
 import type { RequestLog } from '../observe/log.ts';
 import { createLimiter } from '../limits/limiter.ts';
 import { createHttpProxy } from '../proxy/http.ts';
+import { createSocketProxy, type SocketProxyParts } from '../proxy/websocket.ts';
 import { createAdminListener } from './admin.ts';
 import { createControlListener } from './control.ts';
 import { connectionsFor, descriptorLimit } from './descriptors.ts';
@@ -56,7 +57,7 @@ export interface RunningShim {
 }
 
 /** What the program hands in, and tests: shorter limits, in milliseconds. */
-export interface ShimOptions extends ServingOptions {
+export interface ShimOptions extends ServingOptions, Pick<SocketProxyParts, 'handshakeTimeout' | 'firstFrameTimeout'> {
   readonly headersTimeout?: number;
   readonly idleTimeout?: number;
   /** Without it there are neither metrics nor spans. */
@@ -72,9 +73,9 @@ export interface ShimOptions extends ServingOptions {
  */
 export async function startShim(config: Config, log: RequestLog, options: ShimOptions = {}): Promise<RunningShim> {
   const limiter = await createLimiter(config.limits.store, log.logger);
-  const serving = createServing(config, { limiter, unaudited }, options);
+  const serving = createServing(config, { limiter, unaudited }, { version: options.program?.version, ...options });
   const observers = await startObservers(config, log, options.program, {
-    open: () => proxy.open(),
+    open: () => ({ ...proxy.open(), sockets: sockets.open() }),
     pool: () => serving.current().pool.stats,
     ...(config.limits.store && {
       limitStore: () => ({ failures: limiter.withoutStore, up: limiter.storeUp }),
@@ -82,11 +83,13 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
   });
   const { audit, metrics } = observers;
   const proxy = createHttpProxy({ current: serving.current, observers, randomId: randomUUID });
+  const sockets = createSocketProxy({ ...options, current: serving.current, observers, randomId: randomUUID });
   const descriptors = descriptorLimit();
   const { headerBytes, connections } = config.limits;
   const server = createListener({
     ...options,
     proxy,
+    sockets,
     headerBytes,
     connections: connectionsFor(connections, descriptors),
   });
@@ -108,7 +111,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
       ask();
       return endRequests();
     });
-  const recheck = setInterval(() => proxy.recheck(), RECHECK_MS);
+  const recheck = setInterval(recheckAll, RECHECK_MS);
 
   const shim: RunningShim = {
     get url() {
@@ -127,7 +130,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     apply(next) {
       const waiting = serving.apply(next);
       server.maxConnections = connectionsFor(next.limits.connections, descriptors);
-      proxy.recheck();
+      recheckAll();
       return waiting;
     },
     reloaded(fault, waiting = []) {
@@ -167,10 +170,11 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     if (!server.listening) return;
     const closed = once(server, 'close');
     server.close();
+    sockets.drain();
     // A connection whose last answer is out stays open for its next request; there will be none.
     const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
     const limit = setTimeout(() => {
-      proxy.endAll('shutdown', refuse('shutting_down'));
+      endAll();
       setTimeout(() => server.closeAllConnections(), FAREWELL_MS).unref();
     }, timeout);
     await closed;
@@ -180,7 +184,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
 
   async function stop(): Promise<void> {
     clearInterval(recheck);
-    proxy.endAll('shutdown', refuse('shutting_down'));
+    endAll();
     const listening = [server, admin, probes, control].filter((one): one is Server => one?.listening === true);
     const closed = listening.map((one) => once(one, 'close'));
     for (const one of listening) {
@@ -189,6 +193,16 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     }
     await Promise.all([...closed, serving.destroy()]);
     await Promise.all([limiter.close(), observers.close()]);
+  }
+
+  function recheckAll(): void {
+    proxy.recheck();
+    sockets.recheck();
+  }
+
+  function endAll(): void {
+    proxy.endAll('shutdown', refuse('shutting_down'));
+    sockets.endAll('shutdown', refuse('shutting_down'));
   }
 
   function unaudited(): boolean {

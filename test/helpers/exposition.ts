@@ -94,7 +94,7 @@ export const STARTED_MS = 1_795_000_000_500;
 
 /** Every source answers. */
 export const SOURCES: MetricOptions['sources'] = {
-  open: () => ({ requests: 5, streams: 3 }),
+  open: () => ({ requests: 5, sockets: 2, streams: 3 }),
   pool: () => ({ connected: 7, free: 2, running: 5, pending: 1 }),
   usage: () => ({
     cpu: { user: 1_500_000, system: 250_000 },

@@ -1,0 +1,244 @@
+/** The handshake of a relayed WebSocket: the caller's first frame, the gate, the gateway, and a first frame of our own. */
+import { randomUUID } from 'node:crypto';
+import { hashToken } from '../callers/token.ts';
+import type { Upgrade } from '../decision.ts';
+import { ERRORS, refuse, type ErrorCode, type Refusal } from '../errors.ts';
+import { blameShim } from '../gateway/blame.ts';
+import {
+  answerFrame,
+  buildConnect,
+  challengeFrame,
+  cleanHello,
+  errorFrame,
+  readChallenge,
+  readConnect,
+  readConnectAnswer,
+  scopesFor,
+  type AskedConnect,
+  type ConnectAnswer,
+} from '../gateway/connect.ts';
+import { createDevice, type Device } from '../gateway/device.ts';
+import { CLOSE_MS, dial, type Dialled } from '../gateway/dial.ts';
+import type { Logger } from '../observe/log.ts';
+import type { RawToken, Scope } from '../types.ts';
+import { gatewayFault } from './fault.ts';
+import { Inbox, type Message } from './inbox.ts';
+import { SocketEnd, type Close } from './socket-end.ts';
+import type { RelayHop } from './snapshot.ts';
+
+/** How the caller was let in before its first frame, or how it is with the token that stands there. */
+export type Entrance = Upgrade | ((token: string | undefined) => Promise<Upgrade | Refusal>);
+
+export interface HandshakeParts {
+  readonly inbox: Inbox;
+  /** Sends a frame to the caller. */
+  readonly send: (frame: string) => void;
+  readonly entrance: Entrance;
+  /** Is told who was let in by the first frame. */
+  readonly entered: (upgrade: Upgrade) => void;
+  readonly hop: RelayHop;
+  /** Why what was let through would not be any more. */
+  readonly recheck: (upgrade: Upgrade) => Refusal | undefined;
+  readonly logger: Pick<Logger, 'warn'>;
+  /** Ends it, with a `SocketEnd`. */
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+}
+
+/** What the audit is told of the first frame, as far as it got. */
+export interface Connected {
+  asked?: readonly Scope[] | undefined;
+  scopes?: readonly Scope[];
+  device?: string;
+}
+
+/** Both sides are ready: what is sent to the caller first, and what the gateway sent behind its answer. */
+export interface Ready {
+  readonly dialled: Dialled;
+  readonly hello: string;
+  readonly rest: readonly Message[];
+}
+
+/** What is wrong with a frame, in the gateway's words for it. */
+const INVALID = 'INVALID_REQUEST';
+const UNAVAILABLE = 'UNAVAILABLE';
+/** Bytes of a close reason; the words of the table are ASCII. */
+const MOST_REASON = 120;
+/** The gateway's details of a connect that is refused for the shim's own credential or device. */
+const OURS = /^(?:AUTH_|DEVICE_)/;
+
+/**
+ * @param parts both ends and what is between them
+ * @param connected is filled in as the frame is judged
+ * @returns the open socket to the gateway
+ * @throws SocketEnd with what the caller is told, and with what its socket is closed
+ */
+export async function handshake(parts: HandshakeParts, connected: Connected): Promise<Ready> {
+  const { inbox, send, entrance, hop, signal } = parts;
+  send(challengeFrame(randomUUID(), parts.now()));
+  const first = await inbox.next(signal);
+  if (!first) throw new SocketEnd('caller_gone', { code: 1006, reason: '' });
+  if (first.binary) throw refused('bad_request', { code: 1003, reason: 'the first frame must be text' });
+  const asked = readConnect(first.data);
+  if ('fault' in asked) throw refusedFor(asked.id, refuse('bad_request', { message: `Bad request: ${asked.fault}.` }));
+  connected.asked = asked.scopes;
+  const upgrade = await enter(entrance, asked);
+  if (entrance !== upgrade) parts.entered(upgrade);
+
+  const scopes = scopesFor(asked.scopes, upgrade.caller.scopes);
+  connected.scopes = scopes;
+  upgrade.about.socket = { mode: 'relay', scopes, methods: upgrade.caller.methods };
+  const attempt = (device: Device): Promise<Attempt> => {
+    // The credential may be gone since the upgrade, or since the last attempt.
+    const refusal = parts.recheck(upgrade);
+    if (refusal) throw refusedFor(asked.id, refusal);
+    connected.device = device.id;
+    return tryDevice(parts, asked, upgrade, scopes, device);
+  };
+  const { name } = upgrade.caller;
+  const kept = await hop.devices.get(name);
+  let made = await attempt(kept);
+  if (!made.answer.ok && hop.pairsSilently && made.answer.about.reason === 'scope-upgrade') {
+    // Up to 2026.5.28 a device that asks for more needs an operator; a new one does not.
+    const fresh = hop.candidates.get(name) ?? createDevice();
+    hop.candidates.set(name, fresh);
+    const second = await attempt(fresh);
+    if (second.answer.ok) {
+      made.dialled.ws.terminate();
+      await hop.devices.replace(name, fresh);
+      hop.candidates.delete(name);
+      made = second;
+    } else {
+      connected.device = kept.id;
+      second.dialled.ws.terminate();
+    }
+  }
+  const { answer, dialled, inbox: gatewayInbox } = made;
+  if (!answer.ok) throw await refusedByGateway(parts, asked, name, answer, dialled);
+  if (inbox.length > 0) {
+    dialled.ws.terminate();
+    throw refused('bad_request', { code: 1008, reason: 'a frame came before the answer to connect' });
+  }
+  dialled.ws.pause();
+  return { dialled, hello: answerFrame(asked.id, cleanHello(answer.payload, scopes)), rest: gatewayInbox.detach() };
+}
+
+async function enter(entrance: Entrance, { id, token }: AskedConnect): Promise<Upgrade> {
+  if (typeof entrance !== 'function') {
+    if (token !== undefined && hashToken(token as RawToken) !== entrance.about.token?.hash) {
+      throw refusedFor(id, refuse('invalid_token', { message: 'The token in connect is not that of the upgrade.' }));
+    }
+    return entrance;
+  }
+  const decision = await entrance(token);
+  if (decision.kind === 'refuse') throw refusedFor(id, decision);
+  return decision;
+}
+
+interface Attempt {
+  readonly dialled: Dialled;
+  readonly inbox: Inbox;
+  readonly answer: ConnectAnswer;
+}
+
+async function tryDevice(
+  { hop, signal }: HandshakeParts,
+  asked: AskedConnect,
+  upgrade: Upgrade,
+  scopes: readonly Scope[],
+  device: Device,
+): Promise<Attempt> {
+  const unreachable = (error: Error): SocketEnd => refusedFor(asked.id, gatewayFault(error, false).refusal);
+  const dialled = await dial(hop.target, upgrade.headersWith(scopes), signal).catch((error: unknown) => {
+    throw error instanceof SocketEnd ? error : unreachable(error as Error);
+  });
+  if ('status' in dialled) {
+    const answer = { ...dialled, template: '/', sent: scopes };
+    const reason = `the gateway answered ${dialled.status} to the upgrade`;
+    throw refusedFor(asked.id, blameShim(hop.blame, answer) ?? refuse('gateway_bad_response', { reason }));
+  }
+  const { ws } = dialled;
+  const inbox = new Inbox(ws);
+  try {
+    ws.resume();
+    const next = async (): Promise<Buffer> => {
+      const message = await inbox.next(signal);
+      if (!message) throw unreachable(new Error('the gateway closed the socket in its handshake'));
+      return message.data;
+    };
+    const challenge = readChallenge(await next());
+    if (!challenge) throw unreachable(new Error('the gateway sent no challenge'));
+    const id = randomUUID();
+    const { caller } = upgrade;
+    const { instance } = hop.devices;
+    const { connectAuth: auth, version } = hop;
+    ws.send(buildConnect(id, { asked, caller: caller.name, instance, scopes, device, auth, version }, challenge));
+    for (;;) {
+      const answer = readConnectAnswer(await next(), id);
+      // What it tells everybody before it knows whom it talks to is not for the caller.
+      if (answer) return { dialled, inbox, answer };
+    }
+  } catch (error) {
+    ws.terminate();
+    throw error;
+  }
+}
+
+/** Its own error goes to the caller, but for what is about the shim; how it closes then, closes the caller's side. */
+async function refusedByGateway(
+  { hop, logger, signal }: HandshakeParts,
+  asked: AskedConnect,
+  caller: string,
+  { error, about }: Extract<ConnectAnswer, { readonly ok: false }>,
+  { ws }: Dialled,
+): Promise<SocketEnd> {
+  const { promise: closed, resolve } = Promise.withResolvers<Close>();
+  ws.once('close', (code: number, reason: Buffer) => resolve({ code, reason: reason.toString() }));
+  const timer = setTimeout(() => ws.terminate(), CLOSE_MS);
+  ws.resume();
+  if (ws.readyState === ws.CLOSED) resolve({ code: 1006, reason: '' });
+  const close = await closed;
+  clearTimeout(timer);
+  signal.throwIfAborted();
+  if (OURS.test(about.detail)) {
+    const body = `${about.detail} ${about.message}`;
+    const refusal = blameShim(hop.blame, { status: 401, body, template: '/', sent: [] });
+    return refusedFor(asked.id, refusal ?? refuse('gateway_refused'));
+  }
+  if (about.detail === 'PAIRING_REQUIRED') {
+    const { requestId } = (error.details ?? {}) as { readonly requestId?: unknown };
+    const request = typeof requestId === 'string' && /^[\w-]{1,64}$/.test(requestId) ? requestId : '<requestId>';
+    logger.warn(
+      { caller, reason: about.reason },
+      `the gateway wants an operator to approve the device of this caller: openclaw devices approve ${request}`,
+    );
+  }
+  const code = close.code === 1006 || close.code === 1005 ? 1008 : close.code;
+  const end = { code, reason: close.reason || 'the gateway refused the connect' };
+  return new SocketEnd('refused', end, { frame: errorFrame(asked.id, error), code: about.detail || about.code });
+}
+
+/** A refusal of the shim's own, in the gateway's error shape where there is a request to answer. */
+function refusedFor(id: string | undefined, refusal: Refusal): SocketEnd {
+  const { code, message, reason, retryAfter } = refusal;
+  const { status, message: standard } = ERRORS[code];
+  const error = {
+    code: status >= 500 || status === 429 ? UNAVAILABLE : INVALID,
+    message: message ?? standard,
+    details: { code },
+    ...(retryAfter !== undefined && { retryable: true, retryAfterMs: retryAfter * 1000 }),
+  };
+  const close = {
+    code: status === 502 || status === 504 ? 1014 : status === 503 ? 1013 : 1008,
+    reason: `${code}: ${error.message}`.slice(0, MOST_REASON),
+  };
+  return new SocketEnd('refused', close, {
+    ...(id !== undefined && { frame: errorFrame(id, error) }),
+    code,
+    ...(reason !== undefined && { detail: reason }),
+  });
+}
+
+function refused(code: ErrorCode, close: Close): SocketEnd {
+  return new SocketEnd('refused', close, { code });
+}
