@@ -129,6 +129,13 @@ const UNFIT: readonly { name: string; fault: string; says: RegExp; make: (path: 
     says: /is damaged: it holds no/,
     make: (path) => writeFileSync(path, readFileSync(path, 'utf8').slice(0, 250)),
   },
+  {
+    // The parser's own words would quote what it stands before.
+    name: 'from the middle of the key on',
+    fault: 'damaged',
+    says: /is damaged: it holds no/,
+    make: (path) => writeFileSync(path, readFileSync(path, 'utf8').replace(/^.*BEGIN PRIVATE KEY-----\\n.{24}/s, '')),
+  },
   { name: 'zeros', fault: 'damaged', says: /is damaged/, make: (path) => writeFileSync(path, '\0'.repeat(400)) },
   { name: 'a list', fault: 'damaged', says: /is damaged/, make: (path) => writeFileSync(path, '[]') },
   { name: 'no id', fault: 'damaged', says: /is damaged/, make: text((all) => ({ ...all, deviceId: undefined })) },
