@@ -143,7 +143,8 @@ function describe(config: Config, caller: Caller, decision: Decision, options: E
     return { decision: 'refuse', status: ERRORS[code].status, code, message: error.message, rule, layers };
   }
   if (decision.kind === 'preflight') return { decision: 'refuse', status: 204, rule: 'CORS preflight', layers };
-  if (decision.kind === 'first-frame') return { decision: 'forward', rule: 'the first frame is asked for a token', layers };
+  if (decision.kind === 'first-frame')
+    return { decision: 'forward', rule: 'the first frame is asked for a token', layers };
   const tools = decision.tools ? `; its body may name only the tools ${decision.tools.join(', ')}` : '';
   return {
     decision: 'forward',
@@ -167,7 +168,9 @@ const SOCKET_LAYERS = {
 function describeSocket(config: Config, { mode, caller, headersWith }: Upgrade): Report {
   const { methods } = caller;
   const lists = methods
-    ? [`shim: methods${methods.allow ? ` of ${methods.allow.join(', ') || 'none'}` : ''}${methods.deny.length > 0 ? ` but ${methods.deny.join(', ')}` : ''}`]
+    ? [
+        `shim: methods${methods.allow ? ` of ${methods.allow.join(', ') || 'none'}` : ''}${methods.deny.length > 0 ? ` but ${methods.deny.join(', ')}` : ''}`,
+      ]
     : [];
   return {
     decision: 'forward',

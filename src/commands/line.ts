@@ -77,8 +77,12 @@ export async function runCommandLine(world: World, args: readonly string[]): Pro
     .argument('<method>')
     .argument('<path>')
     .action(
-      exits(async (method: string, path: string, o: WithConfig & { as: string; header: string[]; websocket: boolean; json?: boolean }) =>
-        (await import('./explain.ts')).runExplain(world, { ...o, method, path, headers: o.header }),
+      exits(
+        async (
+          method: string,
+          path: string,
+          o: WithConfig & { as: string; header: string[]; websocket: boolean; json?: boolean },
+        ) => (await import('./explain.ts')).runExplain(world, { ...o, method, path, headers: o.header }),
       ),
     );
 

@@ -87,6 +87,12 @@ export async function handshake(parts: HandshakeParts, connected: Connected): Pr
 
   const scopes = scopesFor(asked.scopes, upgrade.caller.scopes);
   connected.scopes = scopes;
+  // On 2026.3.28 a socket without any scope is still sent the events of every session.
+  if (scopes.length === 0) {
+    const held = upgrade.caller.scopes.join(', ') || 'none';
+    const message = `None of the scopes that connect asks for is this caller's, who has: ${held}.`;
+    throw refusedFor(asked.id, refuse('insufficient_scope', { message }));
+  }
   upgrade.about.socket = { mode: 'relay', scopes, methods: upgrade.caller.methods };
   const attempt = (device: Device): Promise<Attempt> => {
     // The credential may be gone since the upgrade, or since the last attempt.

@@ -57,6 +57,7 @@ const END: Full<EndRecord> = {
   in: 123,
   out: 4567,
   usage: { input: 12, output: 34, total: 46 },
+  socket: { close: 1008, closeReason: 'why', framesIn: 1, framesOut: 2 },
   end: 'gateway_gone',
 };
 
