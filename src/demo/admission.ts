@@ -14,6 +14,8 @@ export type StandInAuth =
       readonly userHeader: string;
       readonly requiredHeaders?: readonly string[];
       readonly allowLoopback?: boolean;
+      /** `gateway.auth.password`: lets local WebSocket clients in that no proxy speaks for. */
+      readonly password?: string;
     };
 
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
@@ -72,7 +74,8 @@ export function forwarded(headers: IncomingHttpHeaders): boolean {
   );
 }
 
-function attributed(headers: IncomingHttpHeaders, auth: StandInAuth): boolean {
+/** @returns whether a release that asks can tell whose request this is */
+export function attributed(headers: IncomingHttpHeaders, auth: StandInAuth): boolean {
   const tailscale = Object.keys(headers).some((name) => name.startsWith('tailscale-'));
   if (!forwarded(headers) && !tailscale) return true;
   if (auth.mode !== 'trusted-proxy') return false;

@@ -32,10 +32,16 @@ export function sendUnauthorized(res: ServerResponse): void {
   sendJson(res, 401, { error: { message: 'Unauthorized', type: 'unauthorized' } });
 }
 
+export const ATTRIBUTION_REQUIRED = {
+  error: {
+    message:
+      'Proxy client attribution is required. Configure gateway.trustedProxies narrowly and make the proxy overwrite or safely rebuild forwarded client headers.',
+    type: 'proxy_attribution_required',
+  },
+} as const;
+
 export function sendAttributionRequired(res: ServerResponse): void {
-  const message =
-    'Proxy client attribution is required. Configure gateway.trustedProxies narrowly and make the proxy overwrite or safely rebuild forwarded client headers.';
-  sendJson(res, 403, { error: { message, type: 'proxy_attribution_required' } });
+  sendJson(res, 403, ATTRIBUTION_REQUIRED);
 }
 
 export function sendMissingScope(res: ServerResponse, scope: Scope, withDetails: boolean): void {
@@ -152,7 +158,8 @@ function startStream(res: ServerResponse): void {
   res.flushHeaders();
 }
 
-async function* wordsOf({ words, chunks, chunkDelay }: Pace, gone: AbortSignal): AsyncGenerator<string> {
+/** The pieces of a reply in their pace, until somebody wants no more. */
+export async function* wordsOf({ words, chunks, chunkDelay }: Pace, gone: AbortSignal): AsyncGenerator<string> {
   for (let sent = 0; sent < chunks; sent++) {
     const pause = chunkDelay > 0 ? setTimeout(chunkDelay, undefined, { signal: gone }) : setImmediate();
     await pause.catch(() => {});

@@ -1,4 +1,4 @@
-/** What OpenClaw releases ask of an HTTP caller: read in their packages, measured where they were run. */
+/** What OpenClaw releases ask of a caller: read in their packages, measured where they were run. */
 
 export interface Rules {
   /** Where the scopes of a caller with the gateway's own secret come from; `unasked`: no route asks. */
@@ -28,7 +28,74 @@ export interface Rules {
   readonly startupProbe: boolean;
   /** Whether the control UI answers `GET` on unknown `/v1/` paths too. */
   readonly uiUnderV1: boolean;
+  readonly socket: SocketRules;
 }
+
+/** What a release asks of a WebSocket client, and how it words it. */
+export interface SocketRules {
+  /** The one version of the protocol that is spoken. */
+  readonly protocol: 3 | 4;
+  /** The lowest version of a probe, where a mismatch tells it. */
+  readonly probeProtocol?: 3 | 4;
+  /** Milliseconds until a socket without a connect is closed. */
+  readonly handshakeLimit: number;
+  /** Who keeps its scopes without a device, on this machine and with the gateway's secret. */
+  readonly bareScopes: 'nobody' | 'backend' | 'backend-and-cli';
+  /** Whether an identity that a trusted proxy tells keeps its scopes without a device. */
+  readonly identityScopes: boolean;
+  /** Whether `trusted-proxy` knows local callers: they pair silently, and the gateway's password lets them in. */
+  readonly localBesideProxy: boolean;
+  /** Whether only a caller that says a local `Host` is local. */
+  readonly localByHost: boolean;
+  /** Whether a paired local device may come to more scopes without an operator. */
+  readonly growsSilently: boolean;
+  /** Whether the events of runs go to readers alone; before, to everybody. */
+  readonly eventsForReaders: boolean;
+  /** Whether `x-openclaw-scopes` of the upgrade caps the scopes of the connection, in every mode. */
+  readonly cappedByHeader: boolean;
+  /** Whose scopes the hello tells: those of the device's token, which may be more, or the connection's. */
+  readonly toldScopes: 'token' | 'connection';
+  /** Whether the hello, the challenge and the events of a run tell what only newer clients read. */
+  readonly tellsMore: boolean;
+  /** Whether every problem of a frame is listed, or the first of its kind. */
+  readonly allProblems: boolean;
+}
+
+const SOCKET_3: SocketRules = {
+  protocol: 3,
+  handshakeLimit: 10_000,
+  bareScopes: 'nobody',
+  identityScopes: true,
+  localBesideProxy: false,
+  localByHost: true,
+  growsSilently: false,
+  eventsForReaders: false,
+  cappedByHeader: false,
+  toldScopes: 'token',
+  tellsMore: false,
+  allProblems: true,
+};
+const SOCKET_MAY_28: SocketRules = {
+  ...SOCKET_3,
+  protocol: 4,
+  probeProtocol: 4,
+  handshakeLimit: 15_000,
+  bareScopes: 'backend',
+  identityScopes: false,
+  localBesideProxy: true,
+  localByHost: false,
+  eventsForReaders: true,
+  allProblems: false,
+};
+const SOCKET_JULY_1: SocketRules = { ...SOCKET_MAY_28, bareScopes: 'backend-and-cli' };
+const SOCKET_SEPTEMBER_6: SocketRules = {
+  ...SOCKET_JULY_1,
+  probeProtocol: 3,
+  growsSilently: true,
+  cappedByHeader: true,
+  toldScopes: 'connection',
+  tellsMore: true,
+};
 
 const FIRST: Rules = {
   secretScopes: 'unasked',
@@ -43,6 +110,7 @@ const FIRST: Rules = {
   scopeDetails: false,
   startupProbe: false,
   uiUnderV1: true,
+  socket: SOCKET_3,
 };
 const MARCH_28: Rules = { ...FIRST, secretScopes: 'header' };
 const MARCH_31: Rules = {
@@ -59,8 +127,9 @@ const MAY_28: Rules = {
   toolsByName: true,
   historyWithSecret: true,
   kill: 'local-admin',
+  socket: SOCKET_MAY_28,
 };
-const JULY_1: Rules = { ...MAY_28, kill: 'admin' };
+const JULY_1: Rules = { ...MAY_28, kill: 'admin', socket: SOCKET_JULY_1 };
 const SEPTEMBER_6: Rules = {
   ...JULY_1,
   attribution: true,
@@ -68,6 +137,7 @@ const SEPTEMBER_6: Rules = {
   scopeDetails: true,
   startupProbe: true,
   uiUnderV1: false,
+  socket: SOCKET_SEPTEMBER_6,
 };
 
 /** Each release that the stand-in can play. */
