@@ -34,13 +34,13 @@ export interface RequestRecord {
   readonly trace: string | undefined;
 }
 
-/** How a WebSocket was closed, and what passed: messages from the caller, and to it. */
+/** How a WebSocket was closed, and what passed: messages from the caller, and to it; a tunnel counts none. */
 export interface SocketRecord {
   /** Status code of its end (RFC 6455 section 7.4); 1006 for an end without a close frame. */
   readonly close: number;
   readonly closeReason: string | undefined;
-  readonly framesIn: number;
-  readonly framesOut: number;
+  readonly framesIn?: number;
+  readonly framesOut?: number;
 }
 
 export type EndReason =

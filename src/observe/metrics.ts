@@ -194,8 +194,8 @@ export function createMetrics({ version, node, startedMs, sources }: MetricOptio
       const { socket } = request;
       if (socket) {
         closes.add(String(socket.close));
-        messages.in += socket.framesIn;
-        messages.out += socket.framesOut;
+        messages.in += socket.framesIn ?? 0;
+        messages.out += socket.framesOut ?? 0;
         messages.bytesIn += request.in;
         messages.bytesOut += request.out;
       } else {

@@ -3,12 +3,13 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { About, Decision, Upgrade } from '../decision.ts';
 import { ERRORS, refuse, type Refusal } from '../errors.ts';
+import { loopbackOnly } from '../gateway/pool.ts';
 import type { EndReason } from '../observe/log.ts';
 import type { RequestFacts } from '../types.ts';
 import { Entrances } from './entrances.ts';
 import { factsOf } from './http.ts';
-import { recordConnect, recordDecision, recordEnd, type Asked, type Observers } from './record.ts';
-import { refuseSocket } from './refuse.ts';
+import { recordConnect, recordDecision, recordEnd, type Asked, type End, type Observers } from './record.ts';
+import { refuseSocket, writeRawRefusal } from './refuse.ts';
 import type { Snapshot } from './snapshot.ts';
 import { SocketEnd } from './socket-end.ts';
 
@@ -45,7 +46,7 @@ export interface SocketProxy {
 interface Session {
   about: About;
   end(end: SocketEnd): void;
-  /** Messages so far. */
+  /** Messages, or bytes, so far. */
   passed(): number;
   look?(now: number): void;
 }
@@ -152,7 +153,7 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
       case 'upgrade':
         recordDecision(observers, asked, about, 'forward');
         if (decision.mode === 'relay') await relay(arrival, about, decision);
-        else throw new Error('not yet');
+        else await tunnel(arrival, decision);
         return;
       case 'first-frame': {
         const leave = entrances.enter(about.peer);
@@ -208,7 +209,7 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
         upgrade?.release();
         sessions.delete(session);
         quiet.delete(session);
-        const ms = Math.round((performance.now() - started) * 10) / 10;
+        const ms = tenths(performance.now() - started);
         recordEnd(observers, asked, session.about, {
           status: 101,
           ttfb: 0,
@@ -229,6 +230,55 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
     observers.logger.info({ id, caller: about.caller, peer: about.peer }, 'socket open');
   }
 
+  async function tunnel(
+    { req, socket, asked, snapshot }: Arrival,
+    { about, caller, ...decision }: Upgrade,
+  ): Promise<void> {
+    const started = performance.now();
+    const { openTunnel } = await import('./tunnel.ts');
+    const { target } = snapshot.relay;
+    let end: SocketEnd | undefined;
+    const record = (status: number, how: Pick<End, 'end' | 'code' | 'reason' | 'socket'>): void => {
+      decision.release();
+      sessions.delete(session);
+      quiet.delete(session);
+      const { bytesIn, bytesOut } = opened;
+      const ms = tenths(performance.now() - started);
+      recordEnd(observers, asked, about, { status, ttfb: 0, ms, in: bytesIn, out: bytesOut, forwarded: true, ...how });
+    };
+    const opened = openTunnel(
+      {
+        req,
+        headers: decision.headersWith(caller.scopes),
+        origin: target.origin,
+        lookup: loopbackOnly(target.lookup),
+        answerHeaders: ['x-request-id', asked.id, ...decision.answerHeaders],
+      },
+      {
+        open: () => observers.logger.info({ id: asked.id, caller: caller.name, peer: about.peer }, 'socket tunnelled'),
+        refused(refusal) {
+          const { code, reason } = refusal;
+          writeRawRefusal(socket, refusal, asked.id, about.origin);
+          record(ERRORS[code].status, { end: 'refused', code, reason });
+        },
+        closed(side) {
+          const gone = side === 'gateway' ? 'gateway_gone' : 'caller_gone';
+          // Its frames are not read: an end of the shim's own cannot be told, and that of a side is not known.
+          record(101, { end: end?.end ?? gone, socket: { close: 1006, closeReason: end?.close.reason } });
+        },
+      },
+    );
+    const session: Session = {
+      about,
+      end(by) {
+        end ??= by;
+        opened.end();
+      },
+      passed: () => opened.bytesIn + opened.bytesOut,
+    };
+    sessions.add(session);
+  }
+
   /** The gate is asked once, with what the first frame shows in place of the header. */
   async function enter({ facts, snapshot }: Arrival, token: string | undefined): Promise<Upgrade | Refusal> {
     if (token === undefined) return refuse('missing_token', { message: 'Send the token as auth.token of connect.' });
@@ -239,4 +289,9 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
     if (decision.kind === 'upgrade') decision.release();
     return refuse('bad_request', { message: 'A tunnel takes its token in the Authorization header.' });
   }
+}
+
+/** Milliseconds to a tenth. */
+function tenths(ms: number): number {
+  return Math.round(ms * 10) / 10;
 }
