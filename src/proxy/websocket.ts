@@ -252,7 +252,11 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
         headers: decision.headersWith(caller.scopes),
         origin: target.origin,
         lookup: loopbackOnly(target.lookup),
-        answerHeaders: ['x-request-id', asked.id, ...decision.answerHeaders],
+        answerHeaders: [
+          ...['x-request-id', asked.id],
+          ...(decision.protocol === undefined ? [] : ['sec-websocket-protocol', decision.protocol]),
+          ...decision.answerHeaders,
+        ],
       },
       {
         open: () => observers.logger.info({ id: asked.id, caller: caller.name, peer: about.peer }, 'socket tunnelled'),
