@@ -60,9 +60,9 @@ export function recordDecision(
 
 /** What became of the first frame of a WebSocket. */
 export interface Connect {
-  readonly asked: readonly Scope[] | undefined;
-  readonly scopes: readonly Scope[] | undefined;
-  readonly device: string | undefined;
+  readonly asked?: readonly Scope[] | undefined;
+  readonly scopes?: readonly Scope[] | undefined;
+  readonly device?: string | undefined;
   /** Why not; `undefined` where it got through. */
   readonly code: string | undefined;
 }
