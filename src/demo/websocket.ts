@@ -89,7 +89,6 @@ export function attachWebSockets(server: Server, gateway: StandIn, options: WebS
     socket.once('close', admitted);
     library ??= import('ws').then((ws) => new ws.WebSocketServer(SERVER_OPTIONS));
     void library.then((sockets) => {
-      if (stopping.signal.aborted) return socket.destroy();
       sockets.handleUpgrade(req, socket, head, (ws) => talk(ws, req, recording, admitted));
     });
   });
@@ -177,6 +176,8 @@ export function attachWebSockets(server: Server, gateway: StandIn, options: WebS
       clearInterval(ticking);
       broadcast('shutdown', { reason: 'gateway stopping', restartExpectedMs: null });
       stopping.abort();
+      // An upgrade that still waits for the library is a socket after it.
+      await library;
       for (const { ws } of all) ws?.close(1012, 'service restart');
       await Promise.all(all.map(({ closed }) => closed));
     },
