@@ -66,7 +66,7 @@ export function attachWebSockets(server: Server, gateway: StandIn, options: WebS
   const stage: Stage = { rules, pace, stopped: stopping.signal, broadcast };
   const ticking = setInterval(() => {
     broadcast('tick', { ts: Date.now() }, true);
-    // A real one pings every 25 s, and does not mind when no pong comes.
+    // A real one pings every 25 s; the newest drops who never answers, this one does not.
     if (rules.socket.protocol > 3) for (const { ws } of clients) ws.ping();
   }, options.tickInterval).unref();
 
