@@ -73,7 +73,8 @@ export interface Asking {
 
 const CLIENT = { id: 'cli', version: '1', platform: 'linux', mode: 'cli', displayName: 'shim:a' };
 
-function params(challenge: Frame, asking: Asking): Frame {
+/** What a connect asks in answer to a challenge. */
+export function params(challenge: Frame, asking: Asking): Frame {
   const { key, scopes = ['operator.read'], auth = { token: 'secret' }, version = 'v2' } = asking;
   const { nonce, ts } = challenge.payload as { nonce: string; ts: number };
   const client = { ...CLIENT, ...asking.client };
