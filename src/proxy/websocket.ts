@@ -35,6 +35,8 @@ export interface SocketProxy {
   recheck(): void;
   /** How many are open. */
   open(): number;
+  /** Settles when all are closed, and kept a record of. */
+  closed(): Promise<void>;
 }
 
 type Arrival = Opening & { readonly facts: RequestFacts };
@@ -56,6 +58,7 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
   let ending: Refusal | undefined;
   let ended: SocketEnd | undefined;
   let draining = false;
+  let lastClosed: (() => void) | undefined;
 
   return {
     upgrade(req, socket, head) {
@@ -105,6 +108,10 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
     },
 
     open: () => sessions.size,
+
+    async closed() {
+      if (sessions.size > 0) await new Promise<void>((resolve) => (lastClosed = resolve));
+    },
   };
 
   function isQuiet(session: Session, now: number): boolean {
@@ -118,6 +125,7 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
   function forget(session: Session): void {
     sessions.delete(session);
     quiet.delete(session);
+    if (sessions.size === 0) lastClosed?.();
   }
 
   /** What was let through may have lost its credential while a store was asked. */

@@ -191,7 +191,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
       one.close();
       one.closeAllConnections();
     }
-    await Promise.all([...closed, serving.destroy()]);
+    await Promise.all([...closed, sockets.closed(), serving.destroy()]);
     await Promise.all([limiter.close(), observers.close()]);
   }
 

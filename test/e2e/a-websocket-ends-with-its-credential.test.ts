@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import t from 'tap';
+import type { WebSocket } from 'ws';
 import { audited } from '../helpers/audit.ts';
 import { codeOf, powers } from '../helpers/gateway-client.ts';
 import { connectAs, lineOf, openAs, READER, socketCallers, startSockets, WRITER } from '../helpers/sockets.ts';
@@ -95,15 +96,15 @@ void t.test('either side closes, and the other is told how', async (t) => {
     [1005, ''],
   ];
   for (const [code, reason] of closes) {
-    const args: [] | [number, string] = code === 1005 ? [] : [code, reason];
+    const closeBy = (ws?: WebSocket): void => (code === 1005 ? ws?.close() : ws?.close(code, reason));
     const by = await connectAs(t, stack, 'writer');
     const line = stack.nextLine();
-    by.ws.close(...args);
+    closeBy(by.ws);
     t.strictSame(await stack.gateway.sockets.at(-1)?.closed, { code, reason });
     t.match(await line, { end: 'done', socket: { close: code, closeReason: reason || undefined } });
 
     const of = await connectAs(t, stack, 'writer');
-    stack.gateway.sockets.at(-1)?.ws?.close(...args);
+    closeBy(stack.gateway.sockets.at(-1)?.ws);
     t.strictSame(await of.closed, { code, reason });
   }
 });
