@@ -41,7 +41,7 @@ void t.test("the first frame is the shim's own", async (t) => {
     'x-openclaw-scopes': 'operator.write',
     traceparent: TRACEPARENT,
   });
-  const { client, device, ...asked } = socket?.connect as unknown as Record<string, unknown> & {
+  const { client, device, ...asked } = (socket?.connect ?? {}) as unknown as Record<string, unknown> & {
     device: Record<string, string | number>;
   };
   t.match(client, { id: 'cli', mode: 'cli', platform: 'node' });
