@@ -36,6 +36,9 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
     const shim = await startShim(config, log, { program: world });
     warnOfConnections(shim.connections, config, logger);
     const { url, adminUrl: admin, probesUrl: probes } = shim;
+    // What a request throws ends that request; this is for what is left. One fault must not end everybody's requests,
+    // or whoever can bring it about again keeps the shim down.
+    world.onFault((err) => logger.fatal({ err }, 'unexpected error outside every request: it runs on'));
     const reloader = startReloader({ shim, logger, load, files, warnings });
     // Whoever reads that it listens may send a signal at once.
     world.onHangup(() => {
