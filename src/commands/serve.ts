@@ -50,10 +50,11 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
     log.flush();
 
     const cause = await Promise.race([signal, shim.asked.then(() => 'auth-shim shutdown')]);
-    reloader.stop();
     logger.info({ cause }, 'shutting down');
     const drained = shim.drain().then(() => EXIT.ok);
     const code = await Promise.race([drained, world.nextSignal().then(() => EXIT.no)]);
+    // Until here: a token that is revoked while requests are still taken, or run, is revoked.
+    reloader.stop();
     if (code !== EXIT.ok) await shim.stop();
     logger.info('stopped');
     return code;
