@@ -66,7 +66,7 @@ export interface Gate {
   decide(facts: RequestFacts): Decision | Promise<Decision>;
   /**
    * Whether a request that was let through still would be: its token may have been revoked or have expired since, its
-   * caller may be gone or have lost the scope.
+   * caller may be gone or have lost the scope; and what a required audit cannot tell of is not begun.
    *
    * @param about what a gate, this one or an earlier one, learnt of the request
    * @param starting whether it is only now to be sent, so that an expired token is never one to go on with
@@ -117,7 +117,9 @@ export function createGate(parts: GateParts): Gate {
         about.origin = head.origin;
         if (facts.method === 'OPTIONS' && head.requestMethod !== undefined) return { kind: 'preflight', about };
       }
-      if (listen.health && isHealth(facts)) return anonymous(about, facts);
+      if (listen.health && isHealth(facts)) {
+        return unaudited() ? { ...refuse('audit_unavailable'), about } : anonymous(about, facts);
+      }
 
       // 1 authenticate
       const credential = authenticate(head.authorization, peer);
@@ -177,8 +179,11 @@ export function createGate(parts: GateParts): Gate {
       if (!goesOn || caller === undefined) return credential as Refusal;
       if (caller.name !== name) return refuse('invalid_token', { reason: 'the token has another caller now' });
       if (!mayComeFrom(caller, peer)) return refuse('invalid_token', { reason: elsewhere(caller, peer) });
-      if (keepsRoute(caller, route, tools) || (wouldRefuse && reportsOnly(caller, route, now()))) return undefined;
-      return refuse('insufficient_scope', { scope: route.scope, reason: `${name} may not use this route any more` });
+      if (!keepsRoute(caller, route, tools) && !(wouldRefuse && reportsOnly(caller, route, now()))) {
+        return refuse('insufficient_scope', { scope: route.scope, reason: `${name} may not use this route any more` });
+      }
+      // The audit may have failed since it was let through.
+      return starting && unaudited() ? refuse('audit_unavailable') : undefined;
     },
   };
 
