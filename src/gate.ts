@@ -10,13 +10,15 @@ import { buildRequestHeaders } from './headers/request.ts';
 import { readTarget } from './headers/target.ts';
 import { continueTrace, type Trace, type TraceIds } from './headers/trace.ts';
 import type { Admitted, Limiter } from './limits/limiter.ts';
-import { keepsRoute, reportsOnly, type Authorize } from './policy/authorize.ts';
+import { keepsRoute, reportsOnly, samePolicy, type Authorize } from './policy/authorize.ts';
 import type { Caller, CallerHeader, CallerLimits, RequestFacts, Route, Scope, Token } from './types.ts';
 
 /** What became known of a request on its way through the gate: for log, audit, traces and CORS. */
 export interface About {
   caller?: string;
   token?: Token;
+  /** The caller as it was judged. */
+  policy?: Caller;
   route?: Route;
   peer?: string | undefined;
   /** The listed web origin that the answer is for. */
@@ -66,7 +68,8 @@ export interface Gate {
   decide(facts: RequestFacts): Decision | Promise<Decision>;
   /**
    * Whether a request that was let through still would be: its token may have been revoked or have expired since, its
-   * caller may be gone or have lost the scope; and what a required audit cannot tell of is not begun.
+   * caller may be gone or have lost the scope. What is not yet sent is not sent with a policy that has changed, nor
+   * while a required audit cannot be written.
    *
    * @param about what a gate, this one or an earlier one, learnt of the request
    * @param starting whether it is only now to be sent, so that an expired token is never one to go on with
@@ -127,6 +130,7 @@ export function createGate(parts: GateParts): Gate {
       const { caller, token } = credential;
       about.caller = caller.name;
       about.token = token;
+      about.policy = caller;
       about.scopes = caller.scopes;
 
       // 2 authorize
@@ -170,7 +174,7 @@ export function createGate(parts: GateParts): Gate {
       return admission instanceof Promise ? admission.then(present) : present(admission);
     },
 
-    recheck({ caller: name, token, route, peer, tools, wouldRefuse }, starting) {
+    recheck({ caller: name, token, policy, route, peer, tools, wouldRefuse }, starting) {
       if (name === undefined || token === undefined || route === undefined) return undefined;
       const credential = tokens.find(token.hash, now());
       const goesOn =
@@ -182,8 +186,11 @@ export function createGate(parts: GateParts): Gate {
       if (!keepsRoute(caller, route, tools) && !(wouldRefuse && reportsOnly(caller, route, now()))) {
         return refuse('insufficient_scope', { scope: route.scope, reason: `${name} may not use this route any more` });
       }
+      if (!starting) return undefined;
+      // Its headers are built: they would tell the gateway what the caller was allowed before.
+      if (policy !== undefined && !samePolicy(policy, caller)) return refuse('request_timeout', CHANGED);
       // The audit may have failed since it was let through.
-      return starting && unaudited() ? refuse('audit_unavailable') : undefined;
+      return unaudited() ? refuse('audit_unavailable') : undefined;
     },
   };
 
@@ -215,6 +222,11 @@ export function createGate(parts: GateParts): Gate {
 }
 
 const NO_LIMITS: CallerLimits = {};
+
+const CHANGED = {
+  message: 'What this caller is allowed has changed before the request had arrived. Send it again.',
+  reason: 'the policy of the caller has changed',
+} as const;
 
 function mayComeFrom({ from }: Caller, peer: string | undefined): boolean {
   return from === undefined || (peer !== undefined && contains(from, peer));
