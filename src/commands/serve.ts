@@ -22,8 +22,9 @@ export interface ServeOptions {
  *   78 for a configuration that cannot run
  */
 export async function runServe(world: World, options: ServeOptions): Promise<number> {
-  const load = (): Promise<Loading> => loadWatched(world, options.config);
-  const { loaded, files } = await load();
+  const { loaded, files } = await loadWatched(world, options.config, 'looked up');
+  // A revocation does not wait for a resolver.
+  const load = (): Promise<Loading> => loadWatched(world, options.config, 'as they are');
   if (loaded instanceof ConfigError) {
     world.stderr(`${loaded.message}\n`);
     return EXIT.config;

@@ -264,6 +264,33 @@ void t.test('a second signal ends at once, and no reload keeps it', async (t) =>
   t.equal(await shim.ended, 1);
 });
 
+void t.test('a resolver that does not answer holds up no revocation', async (t) => {
+  const gateway = await startRawGateway(t);
+  const folder = t.testdir({ names: '' });
+  const file = join(folder, 'shim.config.yaml');
+  const names = join(folder, 'names');
+  const configure = (callers: string): void => {
+    const url = gateway.url.replace('127.0.0.1', 'localhost');
+    const auth = '{ mode: token, secret: { env: SECRET } }';
+    writeFileSync(file, `listen: { port: 0 }\ngateway: { url: "${url}", auth: ${auth} }\n${callers}\n`);
+  };
+  configure(`callers:\n${reader}`);
+  const shim = await serve(t, ['-c', file], {
+    env: { SECRET: FIRST, NAMES_FILE: names },
+    node: ['--import', join(import.meta.dirname, '../helpers/slow-names.ts')],
+  });
+  rmSync(names);
+  const begun = performance.now();
+  configure('callers: []');
+  await shim.logged(({ msg, callers }) => msg === 'reloaded' && callers === 0);
+  t.ok(performance.now() - begun < 2_000, `${Math.round(performance.now() - begun)} ms`);
+  t.equal((await fetch(`${shim.url}/v1/models`, { headers: bearer(TOKENS.reader) })).status, 401);
+  t.notOk(
+    shim.lines().some(({ msg }) => msg === 'a lookup waits'),
+    'nothing is left waiting for it',
+  );
+});
+
 function sparse(path: string, bytes: number): void {
   writeFileSync(path, '');
   truncateSync(path, bytes);
