@@ -48,7 +48,7 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
     });
     const signal = world.nextSignal();
     logger.info({ url, admin, probes, ...summary(config), connections: shim.connections }, 'listening');
-    log.flush();
+    void log.flush();
 
     const cause = await Promise.race([signal, shim.asked.then(() => 'auth-shim shutdown')]);
     logger.info({ cause }, 'shutting down');
@@ -68,7 +68,7 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
     logger.fatal(`cannot listen: ${error.message}`);
     return EXIT.no;
   } finally {
-    log.flush();
+    await log.flush();
   }
 }
 
