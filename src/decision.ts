@@ -8,6 +8,8 @@ import type { Caller, CallerHeader, Route, Scope, SocketMode, SocketRoute, Token
 export interface About {
   caller?: string;
   token?: Token;
+  /** The caller as it was judged. */
+  policy?: Caller;
   route?: Route | SocketRoute;
   peer?: string | undefined;
   /** The listed web origin that the answer is for. */

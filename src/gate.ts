@@ -12,7 +12,7 @@ import { readTarget } from './headers/target.ts';
 import { readUpgrade } from './headers/upgrade.ts';
 import { continueTrace, type Trace, type TraceIds } from './headers/trace.ts';
 import type { Admitted, Limiter } from './limits/limiter.ts';
-import { keepsRoute, reportsOnly, type Authorize } from './policy/authorize.ts';
+import { keepsRoute, reportsOnly, samePolicy, type Authorize } from './policy/authorize.ts';
 import { authorizeSocket, keepsSocket, wantsUpgrade } from './policy/sockets.ts';
 import type { Caller, CallerLimits, RequestFacts, Route, Scope } from './types.ts';
 
@@ -21,7 +21,8 @@ export interface Gate {
   decide(facts: RequestFacts): Decision | Promise<Decision>;
   /**
    * Whether a request that was let through still would be: its token may have been revoked or have expired since, its
-   * caller may be gone or have lost the scope.
+   * caller may be gone or have lost the scope. What is not yet sent is not sent with a policy that has changed, nor
+   * while a required audit cannot be written.
    *
    * @param about what a gate, this one or an earlier one, learnt of the request
    * @param starting whether it is only now to be sent, so that an expired token is never one to go on with
@@ -72,7 +73,9 @@ export function createGate(parts: GateParts): Gate {
         about.origin = head.origin;
         if (facts.method === 'OPTIONS' && head.requestMethod !== undefined) return { kind: 'preflight', about };
       }
-      if (listen.health && isHealth(facts)) return anonymous(about, facts);
+      if (listen.health && isHealth(facts)) {
+        return unaudited() ? { ...refuse('audit_unavailable'), about } : anonymous(about, facts);
+      }
       const upgrade = facts.upgrade && readUpgrade(facts, listen.websocket.subprotocolToken);
       if (upgrade && 'kind' in upgrade) return { ...upgrade, about };
 
@@ -85,6 +88,7 @@ export function createGate(parts: GateParts): Gate {
       const { caller, token } = credential;
       about.caller = caller.name;
       about.token = token;
+      about.policy = caller;
       about.scopes = caller.scopes;
 
       // 2 authorize
@@ -129,7 +133,7 @@ export function createGate(parts: GateParts): Gate {
       return admission instanceof Promise ? admission.then(present) : present(admission);
     },
 
-    recheck({ caller: name, token, route, peer, tools, wouldRefuse, socket }, starting) {
+    recheck({ caller: name, token, policy, route, peer, tools, wouldRefuse, socket }, starting) {
       if (name === undefined || token === undefined || route === undefined) return undefined;
       const credential = tokens.find(token.hash, now());
       const goesOn =
@@ -138,12 +142,19 @@ export function createGate(parts: GateParts): Gate {
       if (!goesOn || caller === undefined) return credential as Refusal;
       if (caller.name !== name) return refuse('invalid_token', { reason: 'the token has another caller now' });
       if (!mayComeFrom(caller, peer)) return refuse('invalid_token', { reason: elsewhere(caller, peer) });
-      const gone = { reason: `${name} may not use this route any more` };
-      if ('websocket' in route) {
-        return socket && keepsSocket(caller, socket) ? undefined : refuse('insufficient_scope', gone);
+      const keeps =
+        'websocket' in route
+          ? socket !== undefined && keepsSocket(caller, socket)
+          : keepsRoute(caller, route, tools) || (wouldRefuse && reportsOnly(caller, route, now()));
+      if (!keeps) {
+        const reason = `${name} may not use this route any more`;
+        return refuse('insufficient_scope', { reason, ...('scope' in route && { scope: route.scope }) });
       }
-      if (keepsRoute(caller, route, tools) || (wouldRefuse && reportsOnly(caller, route, now()))) return undefined;
-      return refuse('insufficient_scope', { scope: route.scope, ...gone });
+      if (!starting) return undefined;
+      // Its headers are built: they would tell the gateway what the caller was allowed before.
+      if (policy !== undefined && !samePolicy(policy, caller)) return refuse('request_timeout', CHANGED);
+      // The audit may have failed since it was let through.
+      return unaudited() ? refuse('audit_unavailable') : undefined;
     },
   };
 
@@ -207,6 +218,11 @@ export function createGate(parts: GateParts): Gate {
 }
 
 const NO_LIMITS: CallerLimits = {};
+
+const CHANGED = {
+  message: 'What this caller is allowed has changed before the request had arrived. Send it again.',
+  reason: 'the policy of the caller has changed',
+} as const;
 
 function mayComeFrom({ from }: Caller, peer: string | undefined): boolean {
   return from === undefined || (peer !== undefined && contains(from, peer));

@@ -36,6 +36,7 @@ const world: World = {
       process.on('SIGINT', on).on('SIGTERM', on);
     }),
   onHangup: (listener) => void process.on('SIGHUP', listener),
+  onFault: (listener) => void process.on('uncaughtException', listener),
 };
 
 /** Containers run as users without an entry in the user table and without HOME. */

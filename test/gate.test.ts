@@ -317,7 +317,7 @@ void t.test('what was let through is looked at again', async (t) => {
   const { about } = decide({ target: CHAT, rawHeaders: GOOD });
   const token = about.token as Token;
   const [writer] = callers.filter(({ name }) => name === about.caller) as [Caller];
-  const recheck = (changed: readonly Caller[], endAtExpiry = true, starting = false): unknown => {
+  const recheck = (changed: readonly Caller[], endAtExpiry = true, starting = false, unaudited = false): unknown => {
     const config = { ...testConfig({ callers: changed }), stream: { heartbeat: 0, gatewayIdle: 0, endAtExpiry } };
     return createGate({
       config,
@@ -325,6 +325,7 @@ void t.test('what was let through is looked at again', async (t) => {
       authorize: createAuthorize(config, () => 'RANDOM'),
       presenter: createPresenter(config.gateway.auth),
       ...OPEN,
+      unaudited: () => unaudited,
       now: () => NOW,
     }).recheck(about, starting);
   };
@@ -353,6 +354,10 @@ void t.test('what was let through is looked at again', async (t) => {
   );
   t.match(recheck([{ ...writer, scopes: ['operator.read'] }]), { code: 'insufficient_scope', scope: 'operator.write' });
   t.match(recheck([{ ...writer, scopes: ['operator.read'], tools: ['x'] }]), { code: 'insufficient_scope' });
+
+  t.match(recheck([writer], true, true, true), { code: 'audit_unavailable' });
+  t.match(recheck([], true, true, true), { code: 'invalid_token' }, 'a revocation is told first');
+  t.equal(recheck([writer], true, false, true), undefined, 'what runs is not broken off');
 });
 
 void t.test('an invoke goes on with the tools that it was checked against, and with no others', async (t) => {

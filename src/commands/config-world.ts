@@ -42,10 +42,13 @@ export async function loadOrTell(world: World, file: string): Promise<LoadedConf
 /**
  * @param world where the command runs
  * @param file the configuration, as the user calls it
+ * @param names whether the name of the gateway is looked up, which takes as long as the resolver does
  * @returns the configuration or its faults, and what it was read from
  */
-export async function loadWatched(world: World, file: string): Promise<Loading> {
-  const watched = watchedWorld(configWorld(world), (path) => resolve(world.cwd, path));
+export async function loadWatched(world: World, file: string, names: 'looked up' | 'as they are'): Promise<Loading> {
+  const { resolve: lookUp, ...nameless } = configWorld(world);
+  const from = names === 'looked up' ? { ...nameless, resolve: lookUp } : nameless;
+  const watched = watchedWorld(from, (path) => resolve(world.cwd, path));
   try {
     return { loaded: await loadConfig(file, watched.world), files: watched.files };
   } catch (error) {

@@ -24,6 +24,6 @@ export async function runDemoCommand(world: World, options: { readonly keep: boo
     world.stderr(`${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
   } finally {
-    log.flush();
+    await log.flush();
   }
 }

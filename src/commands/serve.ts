@@ -22,8 +22,9 @@ export interface ServeOptions {
  *   78 for a configuration that cannot run
  */
 export async function runServe(world: World, options: ServeOptions): Promise<number> {
-  const load = (): Promise<Loading> => loadWatched(world, options.config);
-  const { loaded, files } = await load();
+  const { loaded, files } = await loadWatched(world, options.config, 'looked up');
+  // A revocation does not wait for a resolver.
+  const load = (): Promise<Loading> => loadWatched(world, options.config, 'as they are');
   if (loaded instanceof ConfigError) {
     world.stderr(`${loaded.message}\n`);
     return EXIT.config;
@@ -36,6 +37,9 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
     const shim = await startShim(config, log, { program: world });
     warnOfConnections(shim.connections, config, logger);
     const { url, adminUrl: admin, probesUrl: probes } = shim;
+    // What a request throws ends that request; this is for what is left. One fault must not end everybody's requests,
+    // or whoever can bring it about again keeps the shim down.
+    world.onFault((err) => logger.fatal({ err }, 'unexpected error outside every request: it runs on'));
     const reloader = startReloader({ shim, logger, load, files, warnings });
     // Whoever reads that it listens may send a signal at once.
     world.onHangup(() => {
@@ -44,13 +48,14 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
     });
     const signal = world.nextSignal();
     logger.info({ url, admin, probes, ...summary(config), connections: shim.connections }, 'listening');
-    log.flush();
+    void log.flush();
 
     const cause = await Promise.race([signal, shim.asked.then(() => 'auth-shim shutdown')]);
-    reloader.stop();
     logger.info({ cause }, 'shutting down');
     const drained = shim.drain().then(() => EXIT.ok);
     const code = await Promise.race([drained, world.nextSignal().then(() => EXIT.no)]);
+    // Until here: a token that is revoked while requests are still taken, or run, is revoked.
+    reloader.stop();
     if (code !== EXIT.ok) await shim.stop();
     logger.info('stopped');
     return code;
@@ -63,7 +68,7 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
     logger.fatal(`cannot listen: ${error.message}`);
     return EXIT.no;
   } finally {
-    log.flush();
+    await log.flush();
   }
 }
 

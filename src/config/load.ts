@@ -191,7 +191,7 @@ async function buildConfig(
   return { ...config, gateway: { origin, auth, ...(deviceStore && { deviceStore }) } };
 }
 
-/** A name is looked up here for a word at start; what it resolves to later is checked at every connect. */
+/** A name is looked up here for a word at start and in `check`; what it resolves to later is checked at every connect. */
 async function buildOrigin(raw: Sound<RawConfig>, { world, report }: Source): Promise<string | undefined> {
   const url = raw.gateway?.url;
   if (url === undefined) return undefined;

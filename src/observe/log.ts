@@ -1,5 +1,6 @@
 /** The log: one line a request, at its end. Lines are JSON, so that control characters in values are escaped. */
-import { pino, type DestinationStream, type Logger } from 'pino';
+import { pino, type Logger } from 'pino';
+import { linesTo } from './lines.ts';
 
 export type { Logger };
 
@@ -61,8 +62,6 @@ export type EndReason =
 const FLUSH_MS = 100;
 const BATCH_CHARACTERS = 32 * 1024;
 const BATCH_REQUESTS = 64;
-/** What a reader that is stuck may keep waiting; lines beyond it are dropped, not kept in memory. */
-const STUCK_BYTES = 8 * 1024 * 1024;
 
 /** Where requests are told of. */
 export interface RequestLog {
@@ -80,8 +79,8 @@ interface Request {
 
 /** The log and the way to empty its buffer. */
 export interface Log extends RequestLog {
-  /** Writes what is buffered, at once. */
-  flush(): void;
+  /** Writes what is buffered, now. Settles when it is written, or after a second where the reader is stuck. */
+  flush(): Promise<void>;
 }
 
 /**
@@ -98,18 +97,13 @@ export function requestLog(logger: Logger): RequestLog {
  * @returns the log
  */
 export async function createLog(fd: number, pretty: boolean): Promise<Log> {
+  const lines = linesTo(fd);
   if (pretty) {
-    const { default: prettyStream } = await import('pino-pretty');
-    const stream = prettyStream({
-      destination: fd,
-      sync: true,
-      singleLine: true,
-      ignore: 'pid,hostname',
-      translateTime: 'HH:MM:ss.l',
-    });
-    return { ...requestLog(pino({ base: undefined }, stream as DestinationStream)), flush: () => undefined };
+    const { prettyFactory } = await import('pino-pretty');
+    const words = prettyFactory({ singleLine: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' });
+    const logger = pino({ base: undefined }, { write: (line) => lines.write(words(line)) });
+    return { ...requestLog(logger), flush: () => lines.flush() };
   }
-  const stream = pino.destination({ dest: fd, sync: false, minLength: 0, maxLength: STUCK_BYTES });
   let batch = '';
   const requests: Request[] = [];
   const format = (): void => {
@@ -121,7 +115,7 @@ export async function createLog(fd: number, pretty: boolean): Promise<Log> {
   const send = (): void => {
     format();
     if (batch === '') return;
-    stream.write(batch);
+    lines.write(batch);
     batch = '';
   };
   const write = (line: string): void => {
@@ -142,7 +136,7 @@ export async function createLog(fd: number, pretty: boolean): Promise<Log> {
     },
     flush() {
       send();
-      stream.flushSync();
+      return lines.flush();
     },
   };
 }

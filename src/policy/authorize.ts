@@ -1,4 +1,5 @@
 /** May they: route, scope, and the gateway's own headers that a caller sent. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/config.ts';
 import { DEFAULT_ROUTES } from '../config/routes.ts';
 import { refuse, type Refusal } from '../errors.ts';
@@ -114,6 +115,19 @@ export function keepsRoute(caller: Caller, route: Route, tools: readonly string[
   if (tools) return caller.tools !== undefined && tools.every((tool) => caller.tools?.includes(tool));
   const held = route.template === TOOLS_INVOKE && caller.tools !== undefined;
   return !held && hasScope(caller.scopes, route.scope);
+}
+
+/**
+ * @param one a caller, as it was when the headers of a request were built
+ * @param other the same caller by now
+ * @returns whether the gateway would be told the same of it. Where it may call from, and how much, is told to nobody
+ */
+export function samePolicy(one: Caller, other: Caller): boolean {
+  return one === other || isDeepStrictEqual(policyOf(one), policyOf(other));
+}
+
+function policyOf({ scopes, agent, sessionPrefix, allowHeaders, onForbiddenHeader, tools }: Caller): unknown {
+  return { scopes, agent, sessionPrefix, allowHeaders, onForbiddenHeader, tools };
 }
 
 /**

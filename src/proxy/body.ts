@@ -20,8 +20,9 @@ const SMALLEST = 4 * 1024;
  * @param req the request; reading begins at once
  * @param watch limit and count
  * @param done gets the bytes; it is not called when the caller goes away first
+ * @returns lets go of the request, for when nobody wants its body any more: neither `done` nor the watch is called then
  */
-export function collectBody(req: IncomingMessage, watch: BodyWatch, done: (body: Buffer) => void): void {
+export function collectBody(req: IncomingMessage, watch: BodyWatch, done: (body: Buffer) => void): () => void {
   let body: Buffer = Buffer.alloc(0);
   let size = 0;
   const onData = (chunk: Buffer): void => {
@@ -54,6 +55,7 @@ export function collectBody(req: IncomingMessage, watch: BodyWatch, done: (body:
   };
   req.on('data', onData);
   req.on('end', onEnd);
+  return detach;
 }
 
 /**

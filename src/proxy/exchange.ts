@@ -21,6 +21,8 @@ export class Exchange {
   about: About = {};
   /** The gateway's side of it, once there is one. */
   forwarding: Forwarding | undefined;
+  /** Stops collecting its body, where that is collected. */
+  letGo: (() => void) | undefined;
   /** Gives back the room that the caller was given for it. */
   release: (() => void) | undefined;
   /** Bytes of the request body. */
@@ -142,14 +144,15 @@ export class Exchange {
   end(reason: EndReason, refusal: Refusal): void {
     if (this.forwarding) {
       this.forwarding.end(reason, refusal);
-    } else if (!this.res.headersSent) {
+    } else if (!this.over) {
       this.endBecause(reason, refusal.reason);
       this.refuse(refusal);
     }
   }
 
-  /** Answers with a refusal; nothing of an answer was sent yet. */
+  /** Answers with a refusal, unless an answer has begun: the first reason to refuse is the one that is told. */
   refuse(refusal: Refusal): void {
+    if (this.res.headersSent) return;
     this.#refused(refusal);
     writeRefusal(this.res, refusal, { id: this.id, origin: this.about.origin, close: this.closes });
     this.finish();
@@ -179,6 +182,7 @@ export class Exchange {
 
   #refused(refusal: Refusal): void {
     this.#code = refusal.code;
+    this.letGo?.();
     if (!this.forwarding) this.decided('refuse', refusal.code);
     this.endBecause('refused', refusal.reason);
     this.begin();
@@ -197,6 +201,7 @@ export class Exchange {
   fail(error: unknown): void {
     this.#observers.logger.error({ id: this.id, err: error }, 'unexpected error');
     this.endBecause('error');
+    this.forwarding?.abandon('error');
     if (this.res.headersSent) this.res.destroy();
     else this.refuse(refuse('internal_error'));
   }

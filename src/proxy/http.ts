@@ -150,7 +150,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
 
     endAll(reason, refusal) {
       ending = { reason, refusal };
-      for (const exchange of latest.values()) exchange.end(reason, refusal);
+      for (const exchange of latest.values()) exchange.attempt(() => exchange.end(reason, refusal));
     },
 
     open() {
@@ -162,8 +162,10 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
       const { gate } = current();
       for (const exchange of latest.values()) {
         if (exchange.res.closed) continue;
-        const refusal = gate.recheck(exchange.about, false);
-        if (refusal) exchange.end(refusal.code === 'expired_token' ? 'expired' : 'revoked', refusal);
+        exchange.attempt(() => {
+          const refusal = gate.recheck(exchange.about, false);
+          if (refusal) exchange.end(refusal.code === 'expired_token' ? 'expired' : 'revoked', refusal);
+        });
       }
     },
   };

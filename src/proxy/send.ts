@@ -24,12 +24,15 @@ export function sendOn(exchange: Exchange, decision: Forward, recheck: () => Ref
     send(exchange, decision, null);
     return;
   }
-  const count = (bytes: number): void => void (exchange.bytesIn += bytes);
+  const watch: BodyWatch = {
+    limit: bodyLimit,
+    count: (bytes) => void (exchange.bytesIn += bytes),
+    tooLarge: () => exchange.attempt(() => exchange.end('body_too_large', refuseLargeBody(bodyLimit))),
+  };
   if (tools || (contentLength !== undefined && contentLength <= WHOLE_BODY_BYTES)) {
-    const watch: BodyWatch = { limit: bodyLimit, count, tooLarge: () => exchange.refuse(refuseLargeBody(bodyLimit)) };
-    collectBody(req, watch, (body) =>
+    exchange.letGo = collectBody(req, watch, (body) =>
       exchange.attempt(() => {
-        // It was ended while its body came.
+        // Its connection was broken off while its body came.
         if (exchange.over) return;
         const refusal = recheck() ?? (tools && checkToolBody(tools, body));
         if (refusal) exchange.refuse(refusal);
@@ -37,16 +40,11 @@ export function sendOn(exchange: Exchange, decision: Forward, recheck: () => Ref
       }),
     );
   } else {
-    const watch: BodyWatch = {
-      limit: bodyLimit,
-      count,
-      tooLarge: () => forwarding.end('body_too_large', refuseLargeBody(bodyLimit)),
-    };
-    const forwarding = send(exchange, decision, new PassingBody(req, watch));
+    send(exchange, decision, new PassingBody(req, watch));
   }
 }
 
-function send(exchange: Exchange, decision: Forward, body: Buffer | PassingBody | null): Forwarding {
+function send(exchange: Exchange, decision: Forward, body: Buffer | PassingBody | null): void {
   const passing = body instanceof PassingBody ? body : undefined;
   const { wouldRefuse } = decision.about;
   exchange.decided(wouldRefuse ? 'would_refuse' : 'forward', wouldRefuse);
@@ -66,5 +64,4 @@ function send(exchange: Exchange, decision: Forward, body: Buffer | PassingBody 
     },
     forwarding,
   );
-  return forwarding;
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { serve, type Served } from '../helpers/process.ts';
 import { startRawGateway, type RawGateway } from '../helpers/raw-gateway.ts';
-import { openRaw } from '../helpers/raw.ts';
+import { openRaw, refusesConnections, type RawConnection } from '../helpers/raw.ts';
 import { get, post } from '../helpers/request-bytes.ts';
 import { bearer, caller, TOKENS } from '../helpers/stack.ts';
 
@@ -227,6 +227,68 @@ void t.test('a scope that is lost ends what is under way, also a body that is st
   await configure('callers:', held);
   t.match(await raw.closed(), /^HTTP\/1\.1 403 [^]*"insufficient_scope"/);
   t.equal(gateway.text, '');
+});
+
+void t.test('also after the signal to end, in the delay and while the last requests run', async (t) => {
+  const drain = 'drain: { delay: 6s, timeout: 60s }';
+  const { shim, port, configure, ask } = await run(t, () => ['callers:', reader, writer, drain]);
+  const open = async (token: string): Promise<RawConnection> => {
+    const stream = await openRaw(t, port);
+    stream.send(get('/v1/models/openclaw', '', token));
+    await stream.until((text) => text.includes('data: 1\n\n'));
+    return stream;
+  };
+  const [first, second] = [await open(TOKENS.reader), await open(TOKENS.writer)];
+  shim.child.kill('SIGTERM');
+  await shim.logged(({ msg }) => msg === 'shutting down');
+  await configure('callers:', writer, drain);
+  t.match(await first.closed(), /event: error\ndata: \{[^\n]*"invalid_token"/);
+  t.equal(await ask(TOKENS.reader), 401);
+  t.equal(await ask(TOKENS.writer), 200, 'the delay is not over yet');
+
+  while (!(await refusesConnections(port))) await new Promise((resolve) => setTimeout(resolve, 50));
+  await configure('callers: []', drain);
+  t.match(await second.closed(), /event: error\ndata: \{[^\n]*"invalid_token"/);
+  t.equal(await shim.ended, 0, 'nothing is left to wait for');
+});
+
+void t.test('a second signal ends at once, and no reload keeps it', async (t) => {
+  const { shim, port } = await run(t, () => ['callers:', reader, 'drain: { timeout: 60s }']);
+  const stream = await openRaw(t, port);
+  stream.send(get('/v1/models/openclaw', '', TOKENS.reader));
+  await stream.until((text) => text.includes('data: 1\n\n'));
+  shim.child.kill('SIGTERM');
+  await shim.logged(({ msg }) => msg === 'shutting down');
+  shim.child.kill('SIGHUP');
+  shim.child.kill('SIGTERM');
+  t.equal(await shim.ended, 1);
+});
+
+void t.test('a resolver that does not answer holds up no revocation', async (t) => {
+  const gateway = await startRawGateway(t);
+  const folder = t.testdir({ names: '' });
+  const file = join(folder, 'shim.config.yaml');
+  const names = join(folder, 'names');
+  const configure = (callers: string): void => {
+    const url = gateway.url.replace('127.0.0.1', 'localhost');
+    const auth = '{ mode: token, secret: { env: SECRET } }';
+    writeFileSync(file, `listen: { port: 0 }\ngateway: { url: "${url}", auth: ${auth} }\n${callers}\n`);
+  };
+  configure(`callers:\n${reader}`);
+  const shim = await serve(t, ['-c', file], {
+    env: { SECRET: FIRST, NAMES_FILE: names },
+    node: ['--import', join(import.meta.dirname, '../helpers/slow-names.ts')],
+  });
+  rmSync(names);
+  const begun = performance.now();
+  configure('callers: []');
+  await shim.logged(({ msg, callers }) => msg === 'reloaded' && callers === 0);
+  t.ok(performance.now() - begun < 2_000, `${Math.round(performance.now() - begun)} ms`);
+  t.equal((await fetch(`${shim.url}/v1/models`, { headers: bearer(TOKENS.reader) })).status, 401);
+  t.notOk(
+    shim.lines().some(({ msg }) => msg === 'a lookup waits'),
+    'nothing is left waiting for it',
+  );
 });
 
 function sparse(path: string, bytes: number): void {

@@ -40,7 +40,7 @@ void t.test('a request is the same line as any other, and in its place', async (
   logger.info(RECORD, 'request');
   log.request('warn', RECORD);
   logger.warn(RECORD, 'request');
-  log.flush();
+  await log.flush();
   const [first, own, pinos, ownWarning, pinosWarning, ...rest] = lines().map((line) =>
     line.replace(/"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"/, '"time":""'),
   );
@@ -57,14 +57,14 @@ void t.test('requests are not told where lines of their level are not', async (t
   log.logger.level = 'warn';
   log.request('info', RECORD);
   log.request('warn', RECORD);
-  log.flush();
+  await log.flush();
   t.equal(lines().length, 1);
 });
 
 void t.test('many lines are all there, in their order', async (t) => {
   const { log, lines } = await logOf(t);
   for (let i = 0; i < 1_000; i++) log.request('info', { ...RECORD, out: i });
-  log.flush();
+  await log.flush();
   const numbers = lines().map((line) => (JSON.parse(line) as { out: number }).out);
   t.strictSame(
     numbers,
