@@ -1,12 +1,15 @@
 /** Starts a real OpenClaw gateway, alone in a temporary folder, with a model server of its own. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { ask, SECRET as token } from './contract.ts';
 import { installGateway } from './install.ts';
 import { startModel, type Model } from './model.ts';
+
+const run = promisify(execFile);
 
 /** Cold, on a busy machine, the newest releases need most of this. */
 const READY_MS = 90_000;
@@ -24,6 +27,8 @@ export type Auth =
       readonly requiredHeaders?: readonly string[];
       /** From 2026.4.27 on: believe a proxy on loopback. Earlier releases refuse the key. */
       readonly allowLoopback?: boolean;
+      /** Whether the secret is `gateway.auth.password` as well, for clients on this machine. */
+      readonly localPassword?: boolean;
     };
 
 export interface GatewayOptions {
@@ -38,13 +43,19 @@ export interface GatewayOptions {
 export interface RealGateway {
   readonly url: string;
   readonly port: number;
-  /** The secret of `token` mode. */
+  /** The secret of `token` mode, and the local password of `trusted-proxy`. */
   readonly token: string;
   readonly model: Model;
   /** `OPENCLAW_STATE_DIR`: sessions are under `agents/<id>/sessions`. */
   readonly stateDir: string;
   /** What the gateway wrote on stdout and stderr. */
   log(): string;
+  /**
+   * Runs `openclaw …` beside it, as its operator does.
+   *
+   * @throws Error with what it wrote, when it ends with another code than 0
+   */
+  cli(...args: readonly string[]): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -62,24 +73,22 @@ export async function startGateway(options: GatewayOptions): Promise<RealGateway
   const config = join(dir, 'openclaw.json');
   await writeFile(config, JSON.stringify(gatewayConfig(options, { port, token, modelPort: model.port, dir })));
 
-  const child = spawn(
-    process.execPath,
-    [join(installed, 'node_modules/openclaw/openclaw.mjs'), 'gateway', 'run', '--port', String(port)],
-    {
-      cwd: dir,
-      // A process group of its own: the gateway starts children that outlive a signal to it alone.
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        PATH: process.env.PATH ?? '',
-        HOME: dir,
-        OPENCLAW_STATE_DIR: stateDir,
-        OPENCLAW_CONFIG_PATH: config,
-        OPENCLAW_SKIP_CHANNELS: '1',
-        OPENCLAW_DISABLE_BONJOUR: '1',
-      },
-    },
-  );
+  const program = join(installed, 'node_modules/openclaw/openclaw.mjs');
+  const env = {
+    PATH: process.env.PATH ?? '',
+    HOME: dir,
+    OPENCLAW_STATE_DIR: stateDir,
+    OPENCLAW_CONFIG_PATH: config,
+    OPENCLAW_SKIP_CHANNELS: '1',
+    OPENCLAW_DISABLE_BONJOUR: '1',
+  };
+  const child = spawn(process.execPath, [program, 'gateway', 'run', '--port', String(port)], {
+    cwd: dir,
+    // A process group of its own: the gateway starts children that outlive a signal to it alone.
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env,
+  });
   // A test that breaks off must not leave the group behind: it has hundreds of megabytes and a port.
   const abandon = (): void => signalGroup(child.pid, 'SIGKILL');
   const breakOff = (): never => process.exit(1);
@@ -93,6 +102,10 @@ export async function startGateway(options: GatewayOptions): Promise<RealGateway
     model,
     stateDir,
     log: () => log,
+    cli: async (...args) => {
+      const { stdout } = await run(process.execPath, [program, ...args], { cwd: dir, env, timeout: READY_MS });
+      return stdout;
+    },
     stop: async () => {
       await endGroup(child);
       process.off('exit', abandon).off('SIGTERM', breakOff).off('SIGINT', breakOff);
@@ -113,13 +126,18 @@ function gatewayConfig(
   { auth, endpoints = true, config }: GatewayOptions,
   at: { readonly port: number; readonly token: string; readonly modelPort: number; readonly dir: string },
 ): object {
-  const trustedProxy = auth.mode === 'trusted-proxy' ? { ...auth, mode: undefined } : undefined;
+  const trustedProxy =
+    auth.mode === 'trusted-proxy' ? { ...auth, mode: undefined, localPassword: undefined } : undefined;
+  const secret = {
+    ...(auth.mode === 'token' && { token: at.token }),
+    ...(auth.mode === 'trusted-proxy' && auth.localPassword && { password: at.token }),
+  };
   return {
     gateway: {
       mode: 'local',
       port: at.port,
       bind: 'loopback',
-      auth: { mode: auth.mode, ...(auth.mode === 'token' && { token: at.token }), trustedProxy },
+      auth: { mode: auth.mode, ...secret, trustedProxy },
       ...(trustedProxy && { trustedProxies: ['127.0.0.1', '::1'] }),
       ...(endpoints && { http: { endpoints: { chatCompletions: { enabled: true }, responses: { enabled: true } } } }),
     },
@@ -171,7 +189,8 @@ async function ready(url: string, child: ChildProcess): Promise<void> {
 }
 
 async function endGroup(child: ChildProcess): Promise<void> {
-  const gone = child.exitCode === null ? new Promise((resolve) => child.once('exit', resolve)) : Promise.resolve();
+  const runs = child.exitCode === null && child.signalCode === null;
+  const gone = runs ? new Promise((resolve) => child.once('exit', resolve)) : Promise.resolve();
   signalGroup(child.pid, 'SIGTERM');
   const timer = setTimeout(() => signalGroup(child.pid, 'SIGKILL'), GRACE_MS);
   await gone;

@@ -4,7 +4,8 @@ import type { Test } from 'tap';
 import { startShim, type ShimProcess } from '../helpers/shim.ts';
 import { caller } from '../helpers/stack.ts';
 import { startGateway, type RealGateway } from './gateway.ts';
-import { LOOPBACK_PROXY, since, VERSION } from './version.ts';
+import { relayBefore, type RelayShim } from './relay.ts';
+import { LOCAL_PASSWORD, LOOPBACK_PROXY, since, VERSION } from './version.ts';
 
 export type HopMode = 'token' | 'trusted-proxy';
 
@@ -25,6 +26,8 @@ export interface Hop {
   readonly mode: HopMode;
   readonly gateway: RealGateway;
   readonly shim: ShimProcess;
+  /** Where the gateway pairs devices of this machine without an operator. */
+  readonly relay: RelayShim | undefined;
 }
 
 /** @returns the hop, or `undefined` where this release cannot have it; it ends with the test */
@@ -33,10 +36,17 @@ export async function startHop(t: Test, mode: HopMode): Promise<Hop | undefined>
   const auth =
     mode === 'token'
       ? { mode }
-      : { mode, userHeader: 'x-forwarded-user', ...(since('2026.4.27') && { allowLoopback: true }) };
+      : {
+          mode,
+          userHeader: 'x-forwarded-user',
+          localPassword: LOCAL_PASSWORD,
+          ...(since('2026.4.27') && { allowLoopback: true }),
+        };
   const gateway = await startGateway({ version: VERSION, auth });
   t.teardown(() => gateway.stop());
-  return { mode, gateway, shim: await shimBefore(t, gateway, mode) };
+  // All at first: a test that waits between two of its cases may end there.
+  const relay = mode === 'token' || LOCAL_PASSWORD ? await relayBefore(t, gateway, mode) : undefined;
+  return { mode, gateway, shim: await shimBefore(t, gateway, mode), relay };
 }
 
 /** A shim whose secret, or user header, may be wrong. */

@@ -1,6 +1,6 @@
 /**
- * `npm run test:gateway [-- VERSION…]`: the tests against real gateways, by default 2026.3.28 and the newest.
- * Prints their TAP, a summary for each release, and last `N passed, N failed`.
+ * `npm run test:gateway [-- VERSION…]`: the tests against real gateways, by default 2026.3.28, 2026.5.28 and
+ * the newest. Prints their TAP, a summary for each release, and last `N passed, N failed`.
  */
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -20,7 +20,7 @@ const FILE_SECONDS = 600;
 
 const asked = process.argv.slice(2);
 const total: Count = { passed: 0, failed: 0 };
-for (const version of asked.length > 0 ? asked : ['2026.3.28', 'latest']) {
+for (const version of asked.length > 0 ? asked : ['2026.3.28', '2026.5.28', 'latest']) {
   const release = version === 'latest' ? await latestVersion() : version;
   await installGateway(release);
   for (const file of FILES) {

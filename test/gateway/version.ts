@@ -12,6 +12,15 @@ export function since(release: string, version = VERSION): boolean {
 /** What a proxy on loopback can do: releases from 2026.3.31 to 2026.4.26 refuse it, whatever is configured. */
 export const LOOPBACK_PROXY = !since('2026.3.31') || since('2026.4.27');
 
+/** Where `trusted-proxy` takes a password of clients on this machine; the others refuse to start with one. */
+export const LOCAL_PASSWORD = (since('2026.4.27') && !since('2026.5.8')) || since('2026.5.19');
+
+/** Up to 2026.3.31 the WebSocket speaks version 3 of the protocol alone; versions between were not measured. */
+export const SPEAKS_4 = since('2026.5.28');
+
+/** Whether a device of this machine gets more scopes without an operator: 2026.5.28 refuses, 2026.9.6 does not. */
+export const GROWS = since('2026.9.6');
+
 /** 2026.4.7 was the first to end a run whose caller went away. */
 export const CANCELS_RUNS = since('2026.4.7');
 

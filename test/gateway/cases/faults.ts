@@ -5,9 +5,10 @@ import type { ShimProcess } from '../../helpers/shim.ts';
 import { curl, json } from '../curl.ts';
 import { ask, CALLERS, openai, shimBefore, type Hop } from '../hop.ts';
 import { fault } from './sdk.ts';
+import { restartCase } from './websocket.ts';
 
 /** It ends the gateway: nothing can come after it. */
-export async function faultCases(t: Test, { mode, gateway, shim }: Hop): Promise<void> {
+export async function faultCases(t: Test, { mode, gateway, shim, relay }: Hop): Promise<void> {
   await t.test('a secret that the gateway refuses', async (t) => {
     const wrong = await shimBefore(t, gateway, mode, {
       secret: 'not-the-secret-of-the-gateway',
@@ -15,6 +16,8 @@ export async function faultCases(t: Test, { mode, gateway, shim }: Hop): Promise
     });
     await told(t, wrong, 'gateway_refused');
   });
+
+  if (relay) await restartCase(t, mode, gateway);
 
   await t.test('a gateway that is not there', async (t) => {
     await gateway.stop();
