@@ -46,6 +46,8 @@ export interface StackOptions {
   /** Another server in the gateway's place. */
   readonly gatewayUrl?: string;
   readonly auth?: string;
+  /** `gateway.deviceStore`; needed where a caller has `websocket: relay`. */
+  readonly deviceStore?: string;
   readonly listen?: string;
   readonly callers?: string;
   readonly admin?: string;
@@ -78,6 +80,7 @@ export async function startStack(t: Test, options: StackOptions = {}): Promise<S
       `listen: ${options.listen ?? '{ host: 127.0.0.1, port: 0 }'}`,
       `gateway:\n  url: ${options.gatewayUrl ?? gateway.url}`,
       `  auth: ${options.auth ?? '{ mode: token, secret: { env: SECRET } }'}`,
+      options.deviceStore === undefined ? '' : `  deviceStore: ${options.deviceStore}`,
       who,
       `admin: ${options.admin ?? '{ port: 0 }'}`,
       options.more ?? '',
