@@ -122,10 +122,11 @@ export interface Told {
   readonly close: { readonly code: number; readonly reason: string } | undefined;
 }
 
-/** @returns what a connection brought, from the 101 on */
+/** @returns what a connection brought; nothing behind another answer than 101 */
 export function told(text: string): Told {
   const end = text.indexOf('\r\n\r\n');
-  const frames = end < 0 ? [] : readFrames(Buffer.from(text.slice(end + 4), 'latin1'));
+  const frames =
+    end < 0 || !text.startsWith('HTTP/1.1 101 ') ? [] : readFrames(Buffer.from(text.slice(end + 4), 'latin1'));
   const messages = frames
     .filter(({ opcode }) => opcode === 1)
     .map(({ payload }) => JSON.parse(payload.toString()) as Json);
