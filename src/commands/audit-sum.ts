@@ -74,13 +74,15 @@ export class AuditSummer {
     const code = typeof record.code === 'string' ? record.code : undefined;
     if (record.event === 'end') {
       if (code !== undefined) count(tally.failed, code);
-      tally.ended(numberIn(record, 'ms') ?? 0);
+      // A WebSocket is open for as long as its caller likes.
+      if (record.socket === undefined) tally.ended(numberIn(record, 'ms') ?? 0);
       const { input, output } = tokensOf(record) ?? { input: 0, output: 0 };
       tally.input += input;
       tally.output += output;
       return;
     }
-    tally.requests++;
+    // The decision on its upgrade was the request.
+    if (record.event !== 'connect') tally.requests++;
     if (record.decision === 'would_refuse') tally.wouldRefuse++;
     if (record.decision !== 'refuse') return;
     count(tally.refused, code ?? '-');

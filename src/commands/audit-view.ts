@@ -3,7 +3,7 @@ import { alignRow } from './table.ts';
 
 /** A line of an audit file: an object with an event that is known and a time; all else is doubted. */
 export type SeenRecord = Readonly<Record<string, unknown>> & {
-  readonly event: 'decision' | 'end' | 'gap';
+  readonly event: 'decision' | 'connect' | 'end' | 'gap';
   readonly time: string;
 };
 
@@ -20,7 +20,7 @@ export function readRecord(line: Buffer): SeenRecord | undefined {
   }
   if (typeof value !== 'object' || value === null) return undefined;
   const { event, time } = value as Record<string, unknown>;
-  const known = event === 'decision' || event === 'end' || event === 'gap';
+  const known = event === 'decision' || event === 'connect' || event === 'end' || event === 'gap';
   return known && typeof time === 'string' ? (value as SeenRecord) : undefined;
 }
 
@@ -90,7 +90,10 @@ export function formatSeen(record: SeenRecord): string {
 }
 
 function outcome(record: SeenRecord): string {
-  const parts = record.event === 'decision' ? [record.decision, record.status] : [record.status, record.end];
+  const parts =
+    record.event === 'end'
+      ? [record.status, record.end]
+      : [record.event === 'connect' ? 'connect' : undefined, record.decision, record.status];
   return parts
     .filter((part) => part !== undefined)
     .map(cell)

@@ -117,9 +117,8 @@ function originAllowed({ origin }: IncomingHttpHeaders, clientId: string): boole
   return URL.canParse(origin) && LOCAL_NAME.test(new URL(origin).host);
 }
 
-function isLocal({ rules, auth }: Door, headers: IncomingHttpHeaders): boolean {
+function isLocal({ rules }: Door, headers: IncomingHttpHeaders): boolean {
   if (forwarded(headers)) return false;
-  if (auth.mode === 'trusted-proxy' && !rules.socket.localBesideProxy) return false;
   return !rules.socket.localByHost || LOCAL_NAME.test(headers.host ?? '');
 }
 
@@ -141,7 +140,7 @@ function logIn(door: Door, headers: IncomingHttpHeaders, { auth: sent = {} }: Co
     case 'trusted-proxy': {
       const known = admit(headers, auth, rules);
       if (known === 'ok') return { ok: true, method: 'trusted-proxy' };
-      const password = rules.socket.localBesideProxy && isLocal(door, headers) ? auth.password : undefined;
+      const password = rules.socket.localPassword && isLocal(door, headers) ? auth.password : undefined;
       if (password && sent.password) return compare('password', password);
       return { ok: false, why: known === 'unauthorized' ? 'trusted_proxy_user_missing' : known };
     }

@@ -43,8 +43,8 @@ export interface SocketRules {
   readonly bareScopes: 'nobody' | 'backend' | 'backend-and-cli';
   /** Whether an identity that a trusted proxy tells keeps its scopes without a device. */
   readonly identityScopes: boolean;
-  /** Whether `trusted-proxy` knows local callers: they pair silently, and the gateway's password lets them in. */
-  readonly localBesideProxy: boolean;
+  /** Whether the gateway's password lets local callers in that no trusted proxy speaks for. */
+  readonly localPassword: boolean;
   /** Whether only a caller that says a local `Host` is local. */
   readonly localByHost: boolean;
   /** Whether a paired local device may come to more scopes without an operator. */
@@ -66,7 +66,7 @@ const SOCKET_3: SocketRules = {
   handshakeLimit: 10_000,
   bareScopes: 'nobody',
   identityScopes: true,
-  localBesideProxy: false,
+  localPassword: false,
   localByHost: true,
   growsSilently: false,
   eventsForReaders: false,
@@ -82,7 +82,7 @@ const SOCKET_MAY_28: SocketRules = {
   handshakeLimit: 15_000,
   bareScopes: 'backend',
   identityScopes: false,
-  localBesideProxy: true,
+  localPassword: true,
   localByHost: false,
   eventsForReaders: true,
   allProblems: false,

@@ -66,7 +66,7 @@ export function attachWebSockets(server: Server, gateway: StandIn, options: WebS
   const stage: Stage = { rules, pace, stopped: stopping.signal, broadcast };
   const ticking = setInterval(() => {
     broadcast('tick', { ts: Date.now() }, true);
-    // A real one pings every 25 s, and does not mind when no pong comes.
+    // A real one pings every 25 s; the newest drops who never answers, this one does not.
     if (rules.socket.protocol > 3) for (const { ws } of clients) ws.ping();
   }, options.tickInterval).unref();
 
@@ -89,7 +89,6 @@ export function attachWebSockets(server: Server, gateway: StandIn, options: WebS
     socket.once('close', admitted);
     library ??= import('ws').then((ws) => new ws.WebSocketServer(SERVER_OPTIONS));
     void library.then((sockets) => {
-      if (stopping.signal.aborted) return socket.destroy();
       sockets.handleUpgrade(req, socket, head, (ws) => talk(ws, req, recording, admitted));
     });
   });
@@ -177,6 +176,8 @@ export function attachWebSockets(server: Server, gateway: StandIn, options: WebS
       clearInterval(ticking);
       broadcast('shutdown', { reason: 'gateway stopping', restartExpectedMs: null });
       stopping.abort();
+      // An upgrade that still waits for the library is a socket after it.
+      await library;
       for (const { ws } of all) ws?.close(1012, 'service restart');
       await Promise.all(all.map(({ closed }) => closed));
     },

@@ -47,3 +47,13 @@ export function createExposition(families: readonly Family[]): () => Promise<Exp
 function named(name: string, { labels, value, suffix }: Sample) {
   return { labels, value, metricName: name + (suffix ?? '') };
 }
+
+/** @returns one sample without labels; none for what is not configured */
+export function one(value: number | boolean | undefined): Sample[] {
+  return value === undefined ? [] : [{ labels: {}, value: Number(value) }];
+}
+
+/** @returns a sample for each value of a label */
+export function by(label: string, values: Readonly<Record<string, number>>): Sample[] {
+  return Object.entries(values).map(([key, value]) => ({ labels: { [label]: key }, value }));
+}

@@ -3,9 +3,10 @@
  * library that writes them as text is loaded when somebody asks for them.
  */
 import { ERRORS } from '../errors.ts';
-import { createExposition, type Exposition, type Family, type Sample } from './exposition.ts';
+import { by, createExposition, one, type Exposition, type Family, type Sample } from './exposition.ts';
 import { Histogram } from './histogram.ts';
 import type { EndReason, RequestRecord } from './log.ts';
+import { processFamilies, type ProcessUsage } from './process-metrics.ts';
 
 /** What is known only at the moment somebody asks. */
 export interface MetricSources {
@@ -18,8 +19,7 @@ export interface MetricSources {
     readonly running: number;
     readonly pending: number;
   };
-  /** CPU time in microseconds since the start of the process, memory in bytes, as Node tells them. */
-  readonly usage: () => { readonly cpu: NodeJS.CpuUsage; readonly memory: NodeJS.MemoryUsage };
+  readonly usage: () => ProcessUsage;
   /** The audit log, where there is one: lines lost so far, and whether the last one was written. */
   readonly audit?: () => { readonly dropped: number; readonly healthy: boolean };
   /** The shared store of the limits, where there is one: failed calls so far, and whether the last one succeeded. */
@@ -269,48 +269,10 @@ function requestSamples(routes: ReadonlyMap<string, RouteCells>): Sample[] {
   return samples;
 }
 
-/** The names that dashboards for Node programs expect. Event loop and collector monitors would cost at rest. */
-function processFamilies(usage: MetricSources['usage'], startedMs: number): Family[] {
-  const seconds = ({ user, system }: NodeJS.CpuUsage): number => (user + system) / 1e6;
-  const memory = (name: string, help: string, key: keyof NodeJS.MemoryUsage): Family => ({
-    name,
-    help,
-    type: 'gauge',
-    read: () => one(usage().memory[key]),
-  });
-  return [
-    {
-      name: 'process_cpu_seconds_total',
-      help: 'User and system CPU time.',
-      type: 'counter',
-      read: () => one(seconds(usage().cpu)),
-    },
-    {
-      name: 'process_start_time_seconds',
-      help: 'When the process started.',
-      type: 'gauge',
-      read: () => one(startedMs / 1000),
-    },
-    memory('process_resident_memory_bytes', 'Resident memory.', 'rss'),
-    memory('nodejs_heap_size_used_bytes', 'Heap in use.', 'heapUsed'),
-    memory('nodejs_heap_size_total_bytes', 'Size of the heap.', 'heapTotal'),
-    memory('nodejs_external_memory_bytes', 'Buffers and other memory outside of the heap.', 'external'),
-  ];
-}
-
 function counter(name: string, help: string, read: Family['read']): Family {
   return { name: `auth_shim_${name}`, help, type: 'counter', read };
 }
 
 function gauge(name: string, help: string, read: Family['read']): Family {
   return { name: `auth_shim_${name}`, help, type: 'gauge', read };
-}
-
-/** No sample for what is not configured. */
-function one(value: number | boolean | undefined): Sample[] {
-  return value === undefined ? [] : [{ labels: {}, value: Number(value) }];
-}
-
-function by(label: string, values: Readonly<Record<string, number>>): Sample[] {
-  return Object.entries(values).map(([key, value]) => ({ labels: { [label]: key }, value }));
 }

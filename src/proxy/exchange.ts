@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ERRORS, refuse, type ErrorCode, type Refusal } from '../errors.ts';
 import type { About } from '../decision.ts';
-import type { DecisionRecord } from '../observe/audit.ts';
+import type { DecisionRecord } from '../observe/audit-record.ts';
 import type { EndReason } from '../observe/log.ts';
 import type { Forwarding } from './forward.ts';
 import type { Snapshot } from './snapshot.ts';

@@ -1,7 +1,8 @@
 /** What is kept of a request: its line in the log, its records in the audit, its counts, its span. */
 import type { ErrorCode } from '../errors.ts';
 import type { About } from '../decision.ts';
-import { sessionId, type Audit, type DecisionRecord } from '../observe/audit.ts';
+import type { Audit } from '../observe/audit.ts';
+import { sessionId, type DecisionRecord } from '../observe/audit-record.ts';
 import type { RequestLog, RequestRecord, SocketRecord } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Tracing } from '../observe/tracing.ts';
@@ -59,9 +60,9 @@ export function recordDecision(
 
 /** What became of the first frame of a WebSocket. */
 export interface Connect {
-  readonly asked: readonly Scope[] | undefined;
-  readonly scopes: readonly Scope[] | undefined;
-  readonly device: string | undefined;
+  readonly asked?: readonly Scope[] | undefined;
+  readonly scopes?: readonly Scope[] | undefined;
+  readonly device?: string | undefined;
   /** Why not; `undefined` where it got through. */
   readonly code: string | undefined;
 }

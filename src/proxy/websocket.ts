@@ -3,19 +3,15 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { About, Decision, Upgrade } from '../decision.ts';
 import { ERRORS, refuse, type Refusal } from '../errors.ts';
-import { loopbackOnly } from '../gateway/pool.ts';
 import type { EndReason } from '../observe/log.ts';
 import type { RequestFacts } from '../types.ts';
 import { Entrances } from './entrances.ts';
 import { factsOf } from './http.ts';
-import { recordConnect, recordDecision, recordEnd, type Asked, type End, type Observers } from './record.ts';
-import { refuseSocket, writeRawRefusal } from './refuse.ts';
+import { recordDecision, type Asked, type Observers } from './record.ts';
+import { refuseSocket } from './refuse.ts';
 import type { Snapshot } from './snapshot.ts';
 import { SocketEnd } from './socket-end.ts';
-
-/** Milliseconds for a whole handshake, as at the gateway, and for a first frame that shows the token. */
-const HANDSHAKE_MS = 15_000;
-const FIRST_FRAME_MS = 10_000;
+import { openRelay, openTunnelled, type HandshakeLimits, type Opening, type Session } from './socket-session.ts';
 
 /** What the proxy of WebSockets is made of. */
 export interface SocketProxyParts {
@@ -23,9 +19,8 @@ export interface SocketProxyParts {
   readonly current: () => Snapshot;
   readonly observers: Observers;
   readonly randomId: () => string;
-  /** Milliseconds, shorter in tests. */
-  readonly handshakeTimeout?: number | undefined;
-  readonly firstFrameTimeout?: number | undefined;
+  /** Shorter in tests. */
+  readonly handshakeLimits?: HandshakeLimits | undefined;
 }
 
 /** The WebSocket side of the shim. */
@@ -42,14 +37,7 @@ export interface SocketProxy {
   open(): number;
 }
 
-/** An open socket, from the gate on. */
-interface Session {
-  about: About;
-  end(end: SocketEnd): void;
-  /** Messages, or bytes, so far. */
-  passed(): number;
-  look?(now: number): void;
-}
+type Arrival = Opening & { readonly facts: RequestFacts };
 
 /** What drains and says nothing for so long is in the middle of nothing. Milliseconds. */
 const QUIET_MS = 5_000;
@@ -66,6 +54,7 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
   /** How many messages of a session had passed, and since when no more. */
   const quiet = new Map<Session, { readonly passed: number; readonly since: number }>();
   let ending: Refusal | undefined;
+  let ended: SocketEnd | undefined;
   let draining = false;
 
   return {
@@ -83,10 +72,8 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
         observers.logger.error({ id: asked.id, err: error }, 'unexpected error');
         refuseSocket(observers, socket, refuse('internal_error'), asked, about);
       };
-      void (async () => {
-        const decision = await snapshot.gate.decide(facts);
-        await act({ req, socket, asked, facts, snapshot }, stillHolds(decision));
-      })().catch(fail);
+      const arrival = { ...parts, req, socket, asked, facts, snapshot, forget };
+      void (async () => act(arrival, stillHolds(await snapshot.gate.decide(facts))))().catch(fail);
     },
 
     drain() {
@@ -96,7 +83,8 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
 
     endAll(reason, refusal) {
       ending = refusal;
-      for (const session of sessions) session.end(new SocketEnd(reason, RESTART));
+      ended = new SocketEnd(reason, RESTART);
+      for (const session of sessions) session.end(ended);
     },
 
     recheck() {
@@ -111,7 +99,7 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
         } else if (draining && isQuiet(session, now)) {
           session.end(new SocketEnd('shutdown', RESTART));
         } else {
-          session.look?.(now);
+          session.look(now);
         }
       }
     },
@@ -127,12 +115,9 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
     return false;
   }
 
-  interface Arrival {
-    readonly req: IncomingMessage;
-    readonly socket: Socket;
-    readonly asked: Asked;
-    readonly facts: RequestFacts;
-    readonly snapshot: Snapshot;
+  function forget(session: Session): void {
+    sessions.delete(session);
+    quiet.delete(session);
   }
 
   /** What was let through may have lost its credential while a store was asked. */
@@ -141,6 +126,13 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
     if (!refusal) return decision;
     if (decision.kind === 'upgrade') decision.release();
     return { ...refusal, about: decision.about };
+  }
+
+  function keep(session: Session): void {
+    if (session.closed) return;
+    sessions.add(session);
+    // All others were ended while this one was opened.
+    if (ended) session.end(ended);
   }
 
   async function act(arrival: Arrival, decision: Decision): Promise<void> {
@@ -152,131 +144,23 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
         return;
       case 'upgrade':
         recordDecision(observers, asked, about, 'forward');
-        if (decision.mode === 'relay') await relay(arrival, about, decision);
-        else await tunnel(arrival, decision);
+        try {
+          keep(await (decision.mode === 'relay' ? openRelay(arrival, decision) : openTunnelled(arrival, decision)));
+        } catch (error) {
+          decision.release();
+          throw error;
+        }
         return;
       case 'first-frame': {
         const leave = entrances.enter(about.peer);
-        if (leave) await relay(arrival, about, undefined, leave);
+        const by = async (token: string | undefined): Promise<Upgrade | Refusal> => enter(arrival, token);
+        if (leave) keep(await openRelay(arrival, { about, by, leave }));
         else refuseSocket(observers, socket, refuse('too_many_sockets'), asked, about);
         return;
       }
       default:
         refuseSocket(observers, socket, refuse('bad_request'), asked, about);
     }
-  }
-
-  /** @param leave gives the room of a socket that has not shown its token yet */
-  async function relay(arrival: Arrival, about: About, decision?: Upgrade, leave?: () => void): Promise<void> {
-    const { req, socket, asked, snapshot } = arrival;
-    const { id } = asked;
-    let upgrade = decision;
-    const session: Session = { about, end: () => undefined, passed: () => 0 };
-    const started = performance.now();
-    const { Relay } = await import('./relay.ts');
-    const opened = new Relay({
-      req,
-      socket,
-      protocol: decision?.protocol,
-      answerHeaders: ['x-request-id', id, ...(decision?.answerHeaders ?? [])],
-      entrance: decision ?? ((token) => enter(arrival, token)),
-      entered(by) {
-        upgrade = by;
-        session.about = by.about;
-        leave?.();
-        recordDecision(observers, asked, by.about, 'forward');
-      },
-      hop: snapshot.relay,
-      methods: () => upgrade?.caller.methods,
-      recheck: (by) => current().gate.recheck(by.about, true),
-      logger: observers.logger,
-      now: Date.now,
-      limits: {
-        handshake: parts.handshakeTimeout ?? HANDSHAKE_MS,
-        firstFrame: decision ? HANDSHAKE_MS : (parts.firstFrameTimeout ?? FIRST_FRAME_MS),
-      },
-      failed: (error) => observers.logger.error({ id, err: error }, 'unexpected error'),
-      connected: (connected, code) =>
-        recordConnect(observers, id, session.about, {
-          asked: undefined,
-          scopes: undefined,
-          device: undefined,
-          ...connected,
-          code,
-        }),
-      closed({ end, close, more }, { framesIn, framesOut, bytesIn, bytesOut }) {
-        leave?.();
-        upgrade?.release();
-        sessions.delete(session);
-        quiet.delete(session);
-        const ms = tenths(performance.now() - started);
-        recordEnd(observers, asked, session.about, {
-          status: 101,
-          ttfb: 0,
-          ms,
-          in: bytesIn,
-          out: bytesOut,
-          end,
-          reason: more.detail,
-          forwarded: true,
-          socket: { close: close.code, closeReason: close.reason, framesIn, framesOut },
-        });
-      },
-    });
-    session.end = (end) => opened.end(end);
-    session.look = (now) => opened.look(now);
-    session.passed = () => opened.passed.framesIn + opened.passed.framesOut;
-    sessions.add(session);
-    observers.logger.info({ id, caller: about.caller, peer: about.peer }, 'socket open');
-  }
-
-  async function tunnel(
-    { req, socket, asked, snapshot }: Arrival,
-    { about, caller, ...decision }: Upgrade,
-  ): Promise<void> {
-    const started = performance.now();
-    const { openTunnel } = await import('./tunnel.ts');
-    const { target } = snapshot.relay;
-    let end: SocketEnd | undefined;
-    const record = (status: number, how: Pick<End, 'end' | 'code' | 'reason' | 'socket'>): void => {
-      decision.release();
-      sessions.delete(session);
-      quiet.delete(session);
-      const { bytesIn, bytesOut } = opened;
-      const ms = tenths(performance.now() - started);
-      recordEnd(observers, asked, about, { status, ttfb: 0, ms, in: bytesIn, out: bytesOut, forwarded: true, ...how });
-    };
-    const opened = openTunnel(
-      {
-        req,
-        headers: decision.headersWith(caller.scopes),
-        origin: target.origin,
-        lookup: loopbackOnly(target.lookup),
-        answerHeaders: ['x-request-id', asked.id, ...decision.answerHeaders],
-      },
-      {
-        open: () => observers.logger.info({ id: asked.id, caller: caller.name, peer: about.peer }, 'socket tunnelled'),
-        refused(refusal) {
-          const { code, reason } = refusal;
-          writeRawRefusal(socket, refusal, asked.id, about.origin);
-          record(ERRORS[code].status, { end: 'refused', code, reason });
-        },
-        closed(side) {
-          const gone = side === 'gateway' ? 'gateway_gone' : 'caller_gone';
-          // Its frames are not read: an end of the shim's own cannot be told, and that of a side is not known.
-          record(101, { end: end?.end ?? gone, socket: { close: 1006, closeReason: end?.close.reason } });
-        },
-      },
-    );
-    const session: Session = {
-      about,
-      end(by) {
-        end ??= by;
-        opened.end();
-      },
-      passed: () => opened.bytesIn + opened.bytesOut,
-    };
-    sessions.add(session);
   }
 
   /** The gate is asked once, with what the first frame shows in place of the header. */
@@ -289,9 +173,4 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
     if (decision.kind === 'upgrade') decision.release();
     return refuse('bad_request', { message: 'A tunnel takes its token in the Authorization header.' });
   }
-}
-
-/** Milliseconds to a tenth. */
-function tenths(ms: number): number {
-  return Math.round(ms * 10) / 10;
 }

@@ -57,7 +57,7 @@ export interface RunningShim {
 }
 
 /** What the program hands in, and tests: shorter limits, in milliseconds. */
-export interface ShimOptions extends ServingOptions, Pick<SocketProxyParts, 'handshakeTimeout' | 'firstFrameTimeout'> {
+export interface ShimOptions extends ServingOptions, Pick<SocketProxyParts, 'handshakeLimits'> {
   readonly headersTimeout?: number;
   readonly idleTimeout?: number;
   /** Without it there are neither metrics nor spans. */

@@ -16,7 +16,7 @@ import t, { type Test } from 'tap';
 import { runAuditSummary, runAuditTail } from '../../src/commands/audit.ts';
 import { printable } from '../../src/commands/audit-view.ts';
 import type { ErrorCode } from '../../src/errors.ts';
-import { formatRecord, type AuditRecord } from '../../src/observe/audit.ts';
+import { formatRecord, type AuditRecord } from '../../src/observe/audit-record.ts';
 import { testWorld, type TestWorld } from '../helpers/world.ts';
 
 const config = 'shim.config.yaml';

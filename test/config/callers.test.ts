@@ -58,8 +58,8 @@ const REFUSED: readonly { name: string; text: string; says: RegExp }[] = [
   },
   {
     name: 'key of later',
-    text: one('websocket: true'),
-    says: /callers\[0\].websocket: this key is not supported by this version/,
+    text: one('certificates: []'),
+    says: /callers\[0\].certificates: this key is not supported by this version/,
   },
   {
     name: 'scopes as text',

@@ -95,7 +95,7 @@ stream: { heartbeat: 15 }
     '8:20 gateway.auth.secret.env: the variable NOT_SET is not set',
     '12:15 callers[0].tokens[0].hash: expected "sha256:" and 64 lower-case hex digits. Never write a token here: hash it with "auth-shim token hash"',
     '15:9 callers[0].scopes[1]: unknown scope "operator.wirte" (did you mean "operator.write"?)',
-    '16:5 callers[0].websocket: this key is not supported by this version',
+    '16:16 callers[0].websocket: expected one of off, relay, tunnel',
     '17:11 callers[1].name: the caller "AgentPage" differs from "agentpage" only in case',
     '19:26 routes[0].path: expected a path such as /v1/files/{id}: segments of A-Z a-z 0-9 . _ ~ - or {name}, no slash at its end',
     '20:22 stream.heartbeat: expected a duration such as 500ms, 15s, 2m or 1h, or 0',

@@ -1,4 +1,5 @@
 /** Who is let in by WebSocket, and with which scopes, by release. */
+import { createHash } from 'node:crypto';
 import t from 'tap';
 import type { Release, StandInAuth } from '../../src/demo/gateway.ts';
 import { codeOf, connect, newKey, powers, start, type Asking } from '../helpers/gateway-client.ts';
@@ -218,6 +219,7 @@ void t.test('a refused credential is told as the release tells it', async (t) =>
 });
 
 const OTHER = newKey();
+const NO_KEY = { publicKey: 'AAAA', id: createHash('sha256').update(Buffer.alloc(3)).digest('hex') };
 
 for (const [name, asking, code] of [
   ['signed as v2', {}, undefined],
@@ -226,6 +228,7 @@ for (const [name, asking, code] of [
   ['another key', { spoil: { publicKey: OTHER.publicKey } }, 'DEVICE_AUTH_DEVICE_ID_MISMATCH'],
   ['a signature over other scopes', { params: { scopes: ['operator.admin'] } }, 'DEVICE_AUTH_SIGNATURE_INVALID'],
   ['a signature that is none', { spoil: { signature: 'AAAA' } }, 'DEVICE_AUTH_SIGNATURE_INVALID'],
+  ['a key that is none', { spoil: NO_KEY }, 'DEVICE_AUTH_SIGNATURE_INVALID'],
   ['another nonce', { spoil: { nonce: 'other' } }, 'DEVICE_AUTH_NONCE_MISMATCH'],
   ['signed 121 s ago', { signedAt: Date.now() - 121_000 }, 'DEVICE_AUTH_SIGNATURE_EXPIRED'],
   ['signed 100 s ago', { signedAt: Date.now() - 100_000 }, undefined],

@@ -1,7 +1,16 @@
 import { once } from 'node:events';
 import { connect as dial } from 'node:net';
 import t from 'tap';
-import { connect, newKey, open, start, type Asking, type Connected, type Frame } from '../helpers/gateway-client.ts';
+import {
+  connect,
+  newKey,
+  open,
+  params,
+  start,
+  type Asking,
+  type Connected,
+  type Frame,
+} from '../helpers/gateway-client.ts';
 
 const READ_WRITE = { scopes: ['operator.write'] };
 
@@ -129,6 +138,25 @@ for (const [name, frame, code, reason] of [
   });
 }
 
+void t.test('after a frame that ends the socket no other counts', async (t) => {
+  const gateway = await start(t);
+  const { ws, next, closed } = open(t, gateway);
+  const frame = { type: 'req', id: 'c', method: 'connect', params: params(await next(), { key: newKey() }) };
+  ws.send('garbage');
+  ws.send(JSON.stringify(frame));
+  await closed;
+  t.equal(gateway.sockets[0]?.connect, undefined);
+  t.strictSame(gateway.devices.paired(), []);
+});
+
+void t.test('a later frame over 25 MiB closes the socket', async (t) => {
+  const gateway = await start(t);
+  const { ws, closed } = await connect(t, gateway, { key: newKey() });
+  ws.send(Buffer.alloc(26 * 2 ** 20));
+  t.strictSame(await closed, { code: 1009, reason: '' });
+  t.strictSame(gateway.sockets[0]?.frames, []);
+});
+
 void t.test('a connect that is not well formed', async (t) => {
   const gateway = await start(t);
   for (const [asking, problem] of [
@@ -237,15 +265,26 @@ void t.test('a run ends with the gateway, which tells its clients', async (t) =>
   t.equal(gateway.openSockets, 0, 'also the one that does not answer the close');
 });
 
-void t.test('a socket that goes before the upgrade is done harms nobody', async (t) => {
+void t.test('sockets that go before they are answered harm nobody', async (t) => {
+  const gateway = await start(t, { release: '2026.9.6' });
+  const upgrade =
+    'GET / HTTP/1.1\r\nHost: h\r\nX-Real-IP: 1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+    'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
+  for (const text of [upgrade, upgrade.replace('X-Real-IP: 1\r\n', '')]) {
+    for (let i = 0; i < 20; i++) {
+      const socket = dial(gateway.port, '127.0.0.1');
+      await new Promise((resolve) => socket.write(text, resolve));
+      socket.resetAndDestroy();
+    }
+  }
+  t.equal((await connect(t, gateway, { key: newKey() })).hello.ok, true);
+});
+
+void t.test('an upgrade that is none of WebSocket is refused', async (t) => {
   const gateway = await start(t);
   const socket = dial(gateway.port, '127.0.0.1');
-  socket.write(
-    'GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n\r\n',
-  );
+  socket.end('GET / HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n');
   const [answer] = (await once(socket, 'data')) as [Buffer];
   t.match(answer.toString(), /^HTTP\/1\.1 400 /);
-  socket.resetAndDestroy();
-  await gateway.sockets[0]?.closed;
-  t.equal((await connect(t, gateway, { key: newKey() })).hello.ok, true);
+  t.equal(gateway.openSockets, 0);
 });

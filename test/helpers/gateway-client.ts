@@ -14,7 +14,11 @@ export interface Client {
   readonly closed: Promise<{ code: number; reason: string }>;
 }
 
-export function open(t: Test, { url }: StandInGateway, options: ClientOptions & { path?: string } = {}): Client {
+export function open(
+  t: Test,
+  { url }: { readonly url: string },
+  options: ClientOptions & { path?: string } = {},
+): Client {
   const { path = '/', ...rest } = options;
   const ws = new WebSocket(url.replace('http', 'ws') + path, rest);
   const frames: Frame[] = [];
@@ -22,7 +26,8 @@ export function open(t: Test, { url }: StandInGateway, options: ClientOptions & 
   let upgrade: Frame = {};
   ws.on('upgrade', (res) => (upgrade = { ...res.headers }));
   ws.on('error', () => {});
-  ws.on('message', (data: Buffer) => {
+  ws.on('message', (data: Buffer, binary: boolean) => {
+    if (binary) return;
     const frame = JSON.parse(data.toString()) as Frame;
     const waiter = waiting.shift();
     if (waiter) waiter(frame);
@@ -73,7 +78,8 @@ export interface Asking {
 
 const CLIENT = { id: 'cli', version: '1', platform: 'linux', mode: 'cli', displayName: 'shim:a' };
 
-function params(challenge: Frame, asking: Asking): Frame {
+/** What a connect asks in answer to a challenge. */
+export function params(challenge: Frame, asking: Asking): Frame {
   const { key, scopes = ['operator.read'], auth = { token: 'secret' }, version = 'v2' } = asking;
   const { nonce, ts } = challenge.payload as { nonce: string; ts: number };
   const client = { ...CLIENT, ...asking.client };
@@ -95,7 +101,7 @@ export type Connected = Client & {
 };
 
 /** Connects as asked; `hello` is the answer, whatever it says. */
-export async function connect(t: Test, gateway: StandInGateway, asking: Asking = {}): Promise<Connected> {
+export async function connect(t: Test, gateway: { readonly url: string }, asking: Asking = {}): Promise<Connected> {
   const client = open(t, gateway, { headers: asking.headers ?? {} });
   const challenge = await client.next();
   const send = (id: string, method: string, given: unknown): void =>

@@ -5,16 +5,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { ERRORS, type ErrorCode } from '../../src/errors.ts';
+import { AuditError, createAudit } from '../../src/observe/audit.ts';
 import {
-  AuditError,
-  createAudit,
   formatRecord,
   sessionId,
   type AuditRecord,
+  type ConnectRecord,
   type DecisionRecord,
   type EndRecord,
   type GapRecord,
-} from '../../src/observe/audit.ts';
+} from '../../src/observe/audit-record.ts';
 
 const NOW = Date.UTC(2026, 11, 1, 12, 0, 0, 123);
 const TIME = '2026-12-01T12:00:00.123Z';
@@ -61,6 +61,20 @@ const END: Full<EndRecord> = {
   end: 'gateway_gone',
 };
 
+const CONNECT: Full<ConnectRecord> = {
+  trace_id: '0af7651916cd43dd8448eb211c80319c',
+  event: 'connect',
+  id: '0b8f6a52-1111-4222-8333-000000000001',
+  caller: 'agentpage',
+  credential: '71c480df93d6',
+  asked: ['operator.admin'],
+  scopes: ['operator.write'],
+  device: 'ab'.repeat(32),
+  decision: 'refuse',
+  code: 'PAIRING_REQUIRED',
+  peer: '127.0.0.1',
+};
+
 const GAP: Full<GapRecord> = { event: 'gap', dropped: 3 };
 
 const parse = (record: AuditRecord): Record<string, unknown> =>
@@ -78,8 +92,15 @@ void t.test('a whole line, in its order', async (t) => {
     formatRecord(END, NOW),
     `{"event":"end","time":"${TIME}","id":"${END.id}","caller":"agentpage","credential":"71c480df93d6",` +
       '"method":"POST","route":"/v1/chat/completions","status":502,"code":"gateway_unreachable","reason":"ECONNREFUSED",' +
-      '"ms":12.3,"ttfb":4.5,"in":123,"out":4567,"usage":{"input":12,"output":34,"total":46},"end":"gateway_gone",' +
+      '"ms":12.3,"ttfb":4.5,"in":123,"out":4567,"usage":{"input":12,"output":34,"total":46},' +
+      '"socket":{"close":1008,"closeReason":"why","framesIn":1,"framesOut":2},"end":"gateway_gone",' +
       '"trace_id":"0af7651916cd43dd8448eb211c80319c"}\n',
+  );
+  t.equal(
+    formatRecord(CONNECT, NOW),
+    `{"event":"connect","time":"${TIME}","id":"${CONNECT.id}","caller":"agentpage","credential":"71c480df93d6",` +
+      `"asked":["operator.admin"],"scopes":["operator.write"],"device":"${'ab'.repeat(32)}","decision":"refuse",` +
+      '"code":"PAIRING_REQUIRED","peer":"127.0.0.1","trace_id":"0af7651916cd43dd8448eb211c80319c"}\n',
   );
   t.equal(formatRecord(GAP, NOW), `{"event":"gap","time":"${TIME}","dropped":3}\n`);
 });
@@ -126,7 +147,7 @@ void t.test('the id of a session is that of sha256sum', async (t) => {
 
 void t.test('docs/audit.md names exactly the fields that there are', async (t) => {
   const page = readFileSync(new URL('../../docs/audit.md', import.meta.url), 'utf8');
-  for (const record of [DECISION, END, GAP]) {
+  for (const record of [DECISION, CONNECT, END, GAP]) {
     const section = page.split(`### \`${record.event}\``)[1]?.split(/^##/m)[0] ?? '';
     const named = [...section.matchAll(/^\| `(\w+)` /gm)].map(([, name]) => name);
     t.strictSame(named, Object.keys(parse(record)), record.event);

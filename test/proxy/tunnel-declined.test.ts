@@ -72,6 +72,7 @@ for (const [name, { answer, code = 'gateway_bad_response', protocols }] of Objec
     const { told, tunnel, caller } = await opening;
     await gateway.connections[0]?.until(({ ended }) => ended);
     tunnel.end();
+    if (!caller.closed) await once(caller, 'close');
     t.strictSame([told, tunnel.bytesIn, tunnel.bytesOut], [[`refused ${code}`], 0, 0]);
     t.equal(caller.bytesWritten, text.length, 'the 502 and nothing else was written');
   });

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { numOpenSockets } from 'http-proxy-3';
 import t, { type Test } from 'tap';
+import type { TunnelRequest } from '../../src/proxy/tunnel.ts';
 import { openRaw, type RawConnection } from '../helpers/raw.ts';
 import { ANSWER_101, startFront, switching, upgrade, type Opened } from '../helpers/tunnel.ts';
 
@@ -16,7 +17,7 @@ interface Ends extends Opened {
 }
 
 /** An open tunnel whose gateway does what the test does. Neither peer ends its side because the other has. */
-async function openEnds(t: Test, stallTimeout?: number): Promise<Ends> {
+async function openEnds(t: Test, limits: Pick<TunnelRequest, 'dialTimeout' | 'stallTimeout'> = {}): Promise<Ends> {
   const sockets: Socket[] = [];
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.push(socket);
@@ -38,10 +39,7 @@ async function openEnds(t: Test, stallTimeout?: number): Promise<Ends> {
   };
   subscribe('net.client.socket', watch);
   t.teardown(() => unsubscribe('net.client.socket', watch));
-  const front = await startFront(t, {
-    origin: `http://127.0.0.1:${port}`,
-    ...(stallTimeout !== undefined && { stallTimeout }),
-  });
+  const front = await startFront(t, { origin: `http://127.0.0.1:${port}`, ...limits });
   const opening = front.next();
   const raw = await openRaw(t, front.port);
   raw.socket.allowHalfOpen = true;
@@ -131,6 +129,14 @@ async function fill(from: Socket, shim: Socket): Promise<number> {
   return most;
 }
 
+/** Writes until the shim keeps bytes that the system does not take any more, too few to hold the other side back. */
+async function fillSystem(from: Socket, shim: Socket): Promise<void> {
+  while (shim.writableLength === 0) {
+    from.write(Buffer.alloc(16_384));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 /** One read of Node's, above the mark at which a stream asks to wait. */
 const BOUND = 2 * 65_536;
 
@@ -161,8 +167,23 @@ void t.test('a slow gateway holds the caller back, and loses nothing', async (t)
   t.equal(tunnel.bytesIn, got);
 });
 
+void t.test('last bytes wait for a slow caller', async (t) => {
+  const { raw, gateway, caller, until, tunnel } = await openEnds(t);
+  raw.socket.pause();
+  await fillSystem(gateway, caller);
+  gateway.end();
+  while (!caller.writableEnded) await new Promise((resolve) => setImmediate(resolve));
+  t.ok(caller.writableLength > 0);
+  let got = 0;
+  raw.socket.on('data', (chunk: Buffer) => (got += chunk.length)).resume();
+  t.strictSame(await until(2), ['open', 'closed gateway']);
+  await raw.closed();
+  t.equal(got, gateway.bytesWritten - switching().length);
+  t.equal(tunnel.bytesOut, got);
+});
+
 void t.test('a caller that takes nothing more ends, and what the gateway’s end hides behind it', async (t) => {
-  const { raw, gateway, caller, until } = await openEnds(t, 150);
+  const { raw, gateway, caller, until } = await openEnds(t, { stallTimeout: 150 });
   raw.socket.pause();
   await fill(gateway, caller);
   gateway.destroy();
@@ -170,19 +191,16 @@ void t.test('a caller that takes nothing more ends, and what the gateway’s end
 });
 
 void t.test('a gateway that takes nothing more ends', async (t) => {
-  const { raw, dialled, until } = await openEnds(t, 150);
+  const { raw, dialled, until } = await openEnds(t, { stallTimeout: 150 });
   await fill(raw.socket, dialled);
   t.strictSame(await until(2), ['open', 'closed gateway']);
   await raw.closed();
 });
 
 void t.test('last bytes that are not taken do not keep the tunnel', async (t) => {
-  const { raw, gateway, caller, until } = await openEnds(t, 150);
+  const { raw, gateway, caller, until } = await openEnds(t, { stallTimeout: 150 });
   raw.socket.pause();
-  while (caller.writableLength === 0) {
-    gateway.write(Buffer.alloc(65_536));
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  await fillSystem(gateway, caller);
   gateway.resetAndDestroy();
   t.equal((await until(2)).length, 2);
 });
@@ -198,19 +216,16 @@ void t.test('an end of the shim’s does not wait for a caller that takes nothin
 void t.test('nor where the gateway has ended before', async (t) => {
   const { raw, gateway, caller, until, tunnel } = await openEnds(t);
   raw.socket.pause();
-  while (caller.writableLength === 0) {
-    gateway.write(Buffer.alloc(65_536));
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  await fillSystem(gateway, caller);
   gateway.resetAndDestroy();
   while (!caller.writableEnded) await new Promise((resolve) => setImmediate(resolve));
   tunnel.end();
   t.strictSame(await until(2), ['open', 'closed gateway']);
 });
 
-void t.test('silence ends nothing', async (t) => {
-  const { raw, gateway, caller, told } = await openEnds(t, 50);
-  await Promise.all([once(caller, 'timeout'), new Promise((resolve) => setTimeout(resolve, 150))]);
+void t.test('silence ends nothing, and the time for the dial is over with the dial', async (t) => {
+  const { raw, gateway, caller, told } = await openEnds(t, { dialTimeout: 250, stallTimeout: 300 });
+  await once(caller, 'timeout');
   raw.send('a');
   gateway.once('data', () => gateway.write('b')).resume();
   await raw.until((text) => text === `${ANSWER_101}b`);
