@@ -14,6 +14,8 @@ import { SocketEnd, type Close } from './socket-end.ts';
 
 /** As at the gateway, before it knows who calls. */
 const MOST_FIRST_BYTES = 64 * 1024;
+/** Errors of the library that it answers with 1009. */
+const TOO_LARGE = /^WS_ERR_UNSUPPORTED_(?:MESSAGE|DATA_PAYLOAD)_LENGTH$/;
 /** What frames and their heads may take beyond the payload of the first. */
 const FRAME_HEAD_BYTES = 14;
 
@@ -141,6 +143,8 @@ export class Relay {
         throw this.#end;
       }
       this.#parts.connected(connected, undefined);
+      // Who is refused stays guarded: a frame that follows is kept in memory, too, until the connection is destroyed.
+      socket.off('data', guard);
       this.#relay(caller, ready.dialled, ready.rest, ready.hello, inbox);
     } catch (error) {
       const end = error instanceof SocketEnd ? error : this.#unexpected(error);
@@ -148,7 +152,6 @@ export class Relay {
       this.end(end);
     } finally {
       for (const timer of timers) clearTimeout(timer);
-      socket.off('data', guard);
     }
   }
 
@@ -220,8 +223,7 @@ export class Relay {
   /** It sent what is no WebSocket, or too much of it; the library has answered that. */
   #broken(side: WebSocket, error: Error & { readonly code?: string }): void {
     if (!error.code?.startsWith('WS_ERR_')) return;
-    const code =
-      error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' ? 1009 : error.code === 'WS_ERR_INVALID_UTF8' ? 1007 : 1002;
+    const code = TOO_LARGE.test(error.code) ? 1009 : error.code === 'WS_ERR_INVALID_UTF8' ? 1007 : 1002;
     const how = { code, reason: '' };
     if (!this.#end) {
       const end = side === this.#caller ? 'protocol_error' : 'gateway_gone';
