@@ -68,10 +68,13 @@ export interface Upgrade {
   readonly release: () => void;
 }
 
+/** It may not. */
+export type Refused = Refusal & { readonly about: About };
+
 export type Decision =
   | Forward
   | Upgrade
-  | (Refusal & { readonly about: About })
+  | Refused
   /** A preflight of a listed origin, answered by the shim. */
   | { readonly kind: 'preflight'; readonly about: About }
   /** A WebSocket that shows its token in the first frame: to be asked again, once, with it as `Authorization`. */

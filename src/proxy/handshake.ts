@@ -34,8 +34,6 @@ export interface HandshakeParts {
   /** Sends a frame to the caller. */
   readonly send: (frame: string) => void;
   readonly entrance: Entrance;
-  /** Is told who was let in by the first frame. */
-  readonly entered: (upgrade: Upgrade) => void;
   readonly hop: RelayHop;
   /** Why what was let through would not be any more. */
   readonly recheck: (upgrade: Upgrade) => Refusal | undefined;
@@ -83,7 +81,6 @@ export async function handshake(parts: HandshakeParts, connected: Connected): Pr
   if ('fault' in asked) throw refusedFor(asked.id, refuse('bad_request', { message: `Bad request: ${asked.fault}.` }));
   connected.asked = asked.scopes;
   const upgrade = await enter(entrance, asked);
-  if (entrance !== upgrade) parts.entered(upgrade);
 
   const scopes = scopesFor(asked.scopes, upgrade.caller.scopes);
   connected.scopes = scopes;

@@ -1,8 +1,8 @@
 /** A WebSocket from the gate on: how it is opened, looked after, and recorded. */
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { About, Upgrade } from '../decision.ts';
-import { ERRORS, type Refusal } from '../errors.ts';
+import type { About, Refused, Upgrade } from '../decision.ts';
+import { ERRORS } from '../errors.ts';
 import { loopbackOnly } from '../gateway/pool.ts';
 import { recordConnect, recordDecision, recordEnd, type Asked, type End, type Observers } from './record.ts';
 import { writeRawRefusal } from './refuse.ts';
@@ -48,7 +48,7 @@ export interface Opening {
 /** Who is let in by the first frame. */
 export interface FirstFrame {
   readonly about: About;
-  readonly by: (token: string | undefined) => Promise<Upgrade | Refusal>;
+  readonly by: (token: string | undefined) => Promise<Upgrade | Refused>;
   /** Gives the room of a socket that has not shown its token yet; a second call does nothing. */
   readonly leave: () => void;
 }
@@ -68,19 +68,22 @@ export async function openRelay(opening: Opening, entrance: Upgrade | FirstFrame
   let { about } = entrance;
   let closed = false;
   const started = performance.now();
+  const byFirstFrame = async (token: string | undefined): Promise<Upgrade | Refused> => {
+    const decision = await (entrance as FirstFrame).by(token);
+    ({ about } = decision);
+    if (decision.kind === 'refuse') return decision;
+    upgrade = decision;
+    later?.leave();
+    recordDecision(observers, asked, about, 'forward');
+    return decision;
+  };
   const { Relay } = await import('./relay.ts');
   const relay = new Relay({
     req,
     socket,
     protocol: upgrade?.protocol,
     answerHeaders: ['x-request-id', id, ...(upgrade?.answerHeaders ?? [])],
-    entrance: upgrade ?? (entrance as FirstFrame).by,
-    entered(by) {
-      upgrade = by;
-      ({ about } = by);
-      later?.leave();
-      recordDecision(observers, asked, about, 'forward');
-    },
+    entrance: upgrade ?? byFirstFrame,
     hop: snapshot.relay,
     methods: () => upgrade?.caller.methods,
     recheck: () => current().gate.recheck(about, true),

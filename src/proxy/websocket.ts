@@ -1,7 +1,7 @@
 /** Requests for a WebSocket: asked at the gate, then refused, relayed, or tunnelled. */
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { About, Decision, Upgrade } from '../decision.ts';
+import type { About, Decision, Refused, Upgrade } from '../decision.ts';
 import { ERRORS, refuse, type Refusal } from '../errors.ts';
 import type { EndReason } from '../observe/log.ts';
 import type { RequestFacts } from '../types.ts';
@@ -161,7 +161,7 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
         return;
       case 'first-frame': {
         const leave = entrances.enter(about.peer);
-        const by = async (token: string | undefined): Promise<Upgrade | Refusal> => enter(arrival, token);
+        const by = (token: string | undefined): Promise<Upgrade | Refused> => enter(arrival, about, token);
         if (leave) keep(await openRelay(arrival, { about, by, leave }));
         else refuseSocket(observers, socket, refuse('too_many_sockets'), asked, about);
         return;
@@ -172,13 +172,20 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
   }
 
   /** The gate is asked once, with what the first frame shows in place of the header. */
-  async function enter({ facts, snapshot }: Arrival, token: string | undefined): Promise<Upgrade | Refusal> {
-    if (token === undefined) return refuse('missing_token', { message: 'Send the token as auth.token of connect.' });
+  async function enter(
+    { facts, snapshot }: Arrival,
+    about: About,
+    token: string | undefined,
+  ): Promise<Upgrade | Refused> {
+    if (token === undefined) {
+      return { ...refuse('missing_token', { message: 'Send the token as auth.token of connect.' }), about };
+    }
     const rawHeaders = [...facts.rawHeaders, 'authorization', `Bearer ${token}`];
     const decision = stillHolds(await snapshot.gate.decide({ ...facts, rawHeaders }));
     if (decision.kind === 'refuse') return decision;
     if (decision.kind === 'upgrade' && decision.mode === 'relay') return decision;
     if (decision.kind === 'upgrade') decision.release();
-    return refuse('bad_request', { message: 'A tunnel takes its token in the Authorization header.' });
+    const message = 'A tunnel takes its token in the Authorization header.';
+    return { ...refuse('bad_request', { message }), about: decision.about };
   }
 }
