@@ -13,7 +13,7 @@ const STATUS = '\n--status-';
 
 /** @param args what stands behind `curl` on the command line */
 export async function curl(...args: readonly string[]): Promise<CurlAnswer> {
-  const child = spawn('curl', ['-sSN', '--noproxy', '*', '-w', `${STATUS}%{http_code}`, ...args], {
+  const child = spawn('curl', ['-sSN', '--noproxy', '*', '-w', `${STATUS}%{http_code}\n`, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let out = '';

@@ -124,6 +124,9 @@ async function connectOnce(url: string, { bearer, headers, protocols, params }: 
   };
 }
 
+/** `state` of the last event of a run; releases have different ones before. */
+const ENDS: ReadonlySet<unknown> = new Set(['final', 'error', 'aborted']);
+
 /**
  * Sends a message and waits for the end of its run.
  *
@@ -139,7 +142,7 @@ export async function chat(
   const { ok, error } = await client.call('chat.send', { sessionKey, message, idempotencyKey: runId });
   if (!ok) throw new Error(error?.message);
   const { payload } = await client.frame(
-    (frame) => frame.event === 'chat' && frame.payload?.runId === runId && frame.payload.state !== 'delta',
+    (frame) => frame.event === 'chat' && frame.payload?.runId === runId && ENDS.has(frame.payload.state),
   );
   const grown = client.frames
     .filter((frame) => frame.event === 'agent' && frame.payload?.runId === runId)
