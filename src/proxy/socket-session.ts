@@ -48,7 +48,8 @@ export interface Opening {
 /** Who is let in by the first frame. */
 export interface FirstFrame {
   readonly about: About;
-  readonly by: (token: string | undefined) => Promise<Upgrade | Refusal>;
+  /** `learn` is told what the gate learnt of it, also where it refuses. */
+  readonly by: (token: string | undefined, learn: (about: About) => void) => Promise<Upgrade | Refusal>;
   /** Gives the room of a socket that has not shown its token yet; a second call does nothing. */
   readonly leave: () => void;
 }
@@ -74,10 +75,9 @@ export async function openRelay(opening: Opening, entrance: Upgrade | FirstFrame
     socket,
     protocol: upgrade?.protocol,
     answerHeaders: ['x-request-id', id, ...(upgrade?.answerHeaders ?? [])],
-    entrance: upgrade ?? (entrance as FirstFrame).by,
+    entrance: upgrade ?? ((token) => (entrance as FirstFrame).by(token, (learnt) => (about = learnt))),
     entered(by) {
       upgrade = by;
-      ({ about } = by);
       later?.leave();
       recordDecision(observers, asked, about, 'forward');
     },

@@ -11,7 +11,14 @@ import { recordDecision, type Asked, type Observers } from './record.ts';
 import { refuseSocket } from './refuse.ts';
 import type { Snapshot } from './snapshot.ts';
 import { SocketEnd } from './socket-end.ts';
-import { openRelay, openTunnelled, type HandshakeLimits, type Opening, type Session } from './socket-session.ts';
+import {
+  openRelay,
+  openTunnelled,
+  type HandshakeLimits,
+  type Opening,
+  type Session,
+  type FirstFrame,
+} from './socket-session.ts';
 
 /** What the proxy of WebSockets is made of. */
 export interface SocketProxyParts {
@@ -153,7 +160,7 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
         return;
       case 'first-frame': {
         const leave = entrances.enter(about.peer);
-        const by = async (token: string | undefined): Promise<Upgrade | Refusal> => enter(arrival, token);
+        const by: FirstFrame['by'] = (token, learn) => enter(arrival, token, learn);
         if (leave) keep(await openRelay(arrival, { about, by, leave }));
         else refuseSocket(observers, socket, refuse('too_many_sockets'), asked, about);
         return;
@@ -164,10 +171,15 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
   }
 
   /** The gate is asked once, with what the first frame shows in place of the header. */
-  async function enter({ facts, snapshot }: Arrival, token: string | undefined): Promise<Upgrade | Refusal> {
+  async function enter(
+    { facts, snapshot }: Arrival,
+    token: string | undefined,
+    learn: (about: About) => void,
+  ): Promise<Upgrade | Refusal> {
     if (token === undefined) return refuse('missing_token', { message: 'Send the token as auth.token of connect.' });
     const rawHeaders = [...facts.rawHeaders, 'authorization', `Bearer ${token}`];
     const decision = stillHolds(await snapshot.gate.decide({ ...facts, rawHeaders }));
+    learn(decision.about);
     if (decision.kind === 'refuse') return decision;
     if (decision.kind === 'upgrade' && decision.mode === 'relay') return decision;
     if (decision.kind === 'upgrade') decision.release();
