@@ -168,7 +168,7 @@ void t.test('in the first frame: what else is wrong with the upgrade is told as 
 
 void t.test('in the first frame: it has its time', async (t) => {
   const gateway = await startRawGateway(t);
-  const limits = { firstFrameTimeout: 100 };
+  const limits = { handshakeLimits: { handshake: 15_000, firstFrame: 100 } };
   const stack = await relaying(t, FRAME, { gatewayUrl: gateway.url, limits });
   const named = await openSocket(t, stack.port);
   for (const bytes of ['', 'x']) {

@@ -107,7 +107,7 @@ void t.test('passed, and nothing of it but what is the caller’s to ask', async
         ok: true,
         payload: { type: 'hello-ok', auth: { role: 'operator', scopes: ['operator.read'] } },
       });
-      const { headers, connect } = stack.gateway.sockets.at(-1) ?? {};
+      const { rawHeaders, connect } = stack.gateway.sockets.at(-1) ?? {};
       t.strictSame(Object.keys(connect ?? {}).sort(), [
         'auth',
         'caps',
@@ -119,7 +119,7 @@ void t.test('passed, and nothing of it but what is the caller’s to ask', async
         'scopes',
       ]);
       t.match(connect, { role: 'operator', scopes: ['operator.read'], client: { id: 'cli', mode: 'cli' } });
-      t.equal(JSON.stringify([headers, connect]).includes(TOKENS.reader), false);
+      t.equal(JSON.stringify([rawHeaders, connect]).includes(TOKENS.reader), false);
       raw.socket.destroy();
     });
   }
@@ -193,7 +193,7 @@ void t.test('a caller that hangs up before its connect is gone', async (t) => {
 
 void t.test('a connect that never comes, or not whole, is not waited for', async (t) => {
   const gateway = await startRawGateway(t);
-  const stack = await relaying(t, gateway.url, { limits: { handshakeTimeout: 300 } });
+  const stack = await relaying(t, gateway.url, { limits: { handshakeLimits: { handshake: 300, firstFrame: 10_000 } } });
   const waiting = [
     Buffer.alloc(0),
     frame(GOOD).subarray(0, 1),
