@@ -45,6 +45,8 @@ export interface HandshakeParts {
 
 /** What the audit is told of the first frame, as far as it got. */
 export interface Connected {
+  /** Of the request that is to be answered. */
+  id?: string;
   asked?: readonly Scope[] | undefined;
   scopes?: readonly Scope[];
   device?: string;
@@ -79,6 +81,7 @@ export async function handshake(parts: HandshakeParts, connected: Connected): Pr
   if (first.binary) throw refused('bad_request', { code: 1003, reason: 'the first frame must be text' });
   const asked = readConnect(first.data);
   if ('fault' in asked) throw refusedFor(asked.id, refuse('bad_request', { message: `Bad request: ${asked.fault}.` }));
+  connected.id = asked.id;
   connected.asked = asked.scopes;
   const upgrade = await enter(entrance, asked);
 
@@ -195,6 +198,17 @@ async function refusedByGateway(
   { error, about }: Extract<ConnectAnswer, { readonly ok: false }>,
   { ws }: Dialled,
 ): Promise<SocketEnd> {
+  if (OURS.test(about.detail)) {
+    ws.terminate();
+    const body = `${about.detail} ${about.message}`;
+    const refusal = blameShim(hop.blame, { status: 401, body, template: '/', sent: [] });
+    return refusedFor(asked.id, refusal ?? refuse('gateway_refused'));
+  }
+  if (about.code === '') {
+    ws.terminate();
+    const reason = 'the answer to connect is neither hello-ok nor an error';
+    return refusedFor(asked.id, refuse('gateway_bad_response', { reason }));
+  }
   const { promise: closed, resolve } = Promise.withResolvers<Close>();
   ws.once('close', (code: number, reason: Buffer) => resolve({ code, reason: reason.toString() }));
   const timer = setTimeout(() => ws.terminate(), CLOSE_MS);
@@ -203,11 +217,6 @@ async function refusedByGateway(
   const close = await closed;
   clearTimeout(timer);
   signal.throwIfAborted();
-  if (OURS.test(about.detail)) {
-    const body = `${about.detail} ${about.message}`;
-    const refusal = blameShim(hop.blame, { status: 401, body, template: '/', sent: [] });
-    return refusedFor(asked.id, refusal ?? refuse('gateway_refused'));
-  }
   if (about.detail === 'PAIRING_REQUIRED') {
     const { requestId } = (error.details ?? {}) as { readonly requestId?: unknown };
     const request = typeof requestId === 'string' && /^[\w-]{1,64}$/.test(requestId) ? requestId : '<requestId>';
@@ -221,8 +230,12 @@ async function refusedByGateway(
   return new SocketEnd('refused', end, { frame: errorFrame(asked.id, error), code: about.detail || about.code });
 }
 
-/** A refusal of the shim's own, in the gateway's error shape where there is a request to answer. */
-function refusedFor(id: string | undefined, refusal: Refusal): SocketEnd {
+/**
+ * @param id of the request to answer, if there is one
+ * @param refusal of the shim's own
+ * @returns it in the gateway's error shape
+ */
+export function refusedFor(id: string | undefined, refusal: Refusal): SocketEnd {
   const { code, message, reason, retryAfter } = refusal;
   const { status, message: standard } = ERRORS[code];
   const error = {

@@ -2,12 +2,13 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { WebSocket, WebSocketServer, type ServerOptions } from 'ws';
+import { refuse } from '../errors.ts';
 import { SUBPROTOCOL } from '../headers/upgrade.ts';
 import { errorFrame } from '../gateway/connect.ts';
 import { SOCKET_OPTIONS } from '../gateway/dial.ts';
 import { allowsMethod, readRequestFrame } from '../policy/methods.ts';
 import type { MethodPolicy } from '../types.ts';
-import { handshake, type Connected, type HandshakeParts } from './handshake.ts';
+import { handshake, refusedFor, type Connected, type HandshakeParts } from './handshake.ts';
 import { Inbox, type Message } from './inbox.ts';
 import { Liveness } from './liveness.ts';
 import { SocketEnd, type Close } from './socket-end.ts';
@@ -126,13 +127,16 @@ export class Relay {
       caller.pause();
     };
     socket.on('data', guard);
-    const late = (): void =>
-      this.end(new SocketEnd('refused', { code: 1008, reason: 'handshake timeout' }, { code: 'request_timeout' }));
+    const connected: Connected = {};
+    const late = (): void => {
+      const silent = new SocketEnd('refused', { code: 1008, reason: 'handshake timeout' }, { code: 'request_timeout' });
+      // Once the gateway is asked the caller waits, too.
+      this.end(connected.device === undefined ? silent : refusedFor(connected.id, refuse('gateway_timeout')));
+    };
     const timers = [setTimeout(late, limits.handshake), setTimeout(late, limits.firstFrame)];
     const inbox = new Inbox(caller);
     caller.once('message', () => clearTimeout(timers[1]));
 
-    const connected: Connected = {};
     try {
       const ready = await handshake(
         { ...this.#parts, inbox, send: (frame) => caller.send(frame), signal: this.#abort.signal },
