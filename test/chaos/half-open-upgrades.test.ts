@@ -23,7 +23,7 @@ const ALL = 1_000;
 /** Of both ends of all connections, which are in this process. */
 const MOST_OPEN_MB = 80;
 const MOST_LEFT_MB = 4;
-const LIMIT_MS = 3_000;
+const LIMIT_MS = 6_000;
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -55,7 +55,7 @@ void t.test('a thousand half-open upgrades are bounded, ended, and keep nobody e
     const line = stack.nextLine();
     raw.socket.destroy();
     await line;
-    t.ok(performance.now() - began < 2_000, 'others are served');
+    t.ok(performance.now() - began < 4_000, 'others are served');
   };
 
   const round = async (): Promise<Record<string, number>> => {
