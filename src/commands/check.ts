@@ -1,6 +1,8 @@
 /** `auth-shim check`: whether the configuration can run, and what deserves a word. */
-import { ConfigError, formatIssue, type Config, type ConfigIssue } from '../config/config.ts';
+import { ConfigError, formatIssue, type Config, type ConfigIssue, type GatewayAuth } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
+import { LOCAL_PASSWORD_RELEASES } from '../config/warnings.ts';
+import type { Caller } from '../types.ts';
 import { configWorld } from './config-world.ts';
 import { EXIT } from './exit.ts';
 import type { World } from './world.ts';
@@ -44,7 +46,14 @@ export async function runCheck(world: World, options: CheckOptions): Promise<num
 
 function summary({ callers, gateway }: Config): string {
   const count = `${callers.length} ${callers.length === 1 ? 'caller' : 'callers'}`;
-  return `${count}, gateway ${gateway.origin} (${gateway.auth.mode})`;
+  return `${count}, gateway ${gateway.origin} (${gateway.auth.mode})${relayWords(callers, gateway.auth)}`;
+}
+
+/** How WebSockets get past a gateway that wants to be told of its callers by a proxy; without a password it is a warning. */
+function relayWords(callers: readonly Caller[], auth: GatewayAuth): string {
+  const relays = callers.some(({ websocket }) => websocket === 'relay');
+  if (!relays || auth.mode !== 'trusted-proxy' || auth.password === undefined) return '';
+  return `, WebSockets relayed with its local password and no forwarded headers (${LOCAL_PASSWORD_RELEASES})`;
 }
 
 function writeJson(world: World, file: string, ok: boolean, issues: readonly ConfigIssue[]): void {

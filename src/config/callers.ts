@@ -138,7 +138,8 @@ function checkSocket(raw: RawCaller, path: Path, report: Report): void {
   if (!raw.unsafeTunnel) {
     report.error([...path, 'websocket'], 'in a tunnel the shim enforces nothing: set unsafeTunnel: true, or use relay');
   }
-  if (raw.scopes && !raw.scopes.includes('operator.admin')) {
+  // A name that is none is told where it stands.
+  if (!raw.scopes?.some((scope) => scope === undefined || scope === 'operator.admin')) {
     report.error([...path, 'scopes'], 'a tunnel can ask the gateway for every scope: it needs operator.admin');
   }
 }

@@ -179,15 +179,15 @@ async function buildConfig(
   }
   if (body < 1) report.error(['limits', 'body'], 'expected at least one byte');
   refuseSharedPorts(config, origin, report);
-  if (origin === undefined || auth === undefined) return undefined;
   const deviceStore = buildDeviceStore(raw.gateway?.deviceStore, file, world);
   const relayed = callers.find(({ websocket }) => websocket === 'relay');
-  if (relayed && deviceStore === undefined) {
+  if (relayed && raw.gateway && deviceStore === undefined) {
     report.error(
       ['gateway', 'deviceStore'],
       `"websocket: relay" of ${relayed.name} needs it: a folder for the device identities, such as devices, or memory`,
     );
   }
+  if (origin === undefined || auth === undefined) return undefined;
   return { ...config, gateway: { origin, auth, ...(deviceStore && { deviceStore }) } };
 }
 

@@ -9,6 +9,8 @@ import type { Report } from './report.ts';
 const DAY = 86_400_000;
 const SOON = 14 * DAY;
 const SHORTEST_SECRET = 16;
+/** Those whose trusted-proxy mode takes a password of a client on its own machine that no proxy speaks for. */
+export const LOCAL_PASSWORD_RELEASES = 'releases 2026.4.27 to 2026.5.7, and from 2026.5.19';
 /** `localhost`, `127.0.0.1`, `::1`: what `Host` may be without `listen.hosts`. */
 const LOOPBACK_NAMES = 3;
 
@@ -45,6 +47,7 @@ export function warn(config: Config, now: number, report: Report, callersReport:
       'nobody may call: create a caller with "auth-shim token new NAME --scope operator.write"',
     );
   }
+  warnOfRelays(config, report);
   const secretHash = secretOf(auth) === undefined ? undefined : hash('sha256', secretOf(auth) ?? '');
   for (const [index, caller] of config.callers.entries()) {
     warnOfCaller(caller, index, auth, now, callersReport);
@@ -85,6 +88,12 @@ function warnOfCaller(caller: Caller, index: number, auth: GatewayAuth, now: num
         : `over since ${day} UTC: it has no effect any more`,
     );
   }
+  if (caller.websocket === 'tunnel') {
+    report.warning(
+      ['callers', index, 'unsafeTunnel'],
+      `"${caller.name}" signs for itself: the shim enforces nothing within its WebSockets`,
+    );
+  }
   if (caller.tools !== undefined && opened === 0) {
     report.warning(['callers', index, 'tools'], `"${caller.name}" has an empty list of tools: it opens none`);
   }
@@ -99,6 +108,22 @@ function warnOfCaller(caller: Caller, index: number, auth: GatewayAuth, now: num
     report.warning(
       ['callers', index, 'tools'],
       `"${caller.name}" has tools without operator.write, which the gateway asks for`,
+    );
+  }
+}
+
+function warnOfRelays({ callers, gateway: { auth, deviceStore } }: Config, report: Report): void {
+  if (!callers.some(({ websocket }) => websocket === 'relay')) return;
+  if (deviceStore === 'memory') {
+    report.warning(
+      ['gateway', 'deviceStore'],
+      'device identities are made anew at every start, and each leaves a pairing record at the gateway; name a folder to keep them',
+    );
+  }
+  if (auth.mode === 'trusted-proxy' && auth.password === undefined) {
+    report.warning(
+      ['gateway', 'auth'],
+      `the device of each caller with "websocket: relay" waits for one approval by an operator, "openclaw devices approve"; gateway.auth.password spares it where the gateway takes it (${LOCAL_PASSWORD_RELEASES})`,
     );
   }
 }

@@ -45,6 +45,15 @@ export class Liveness {
   /** Bytes that the peer took of a backlog: one that reads slowly is there. Without a backlog writing proves nothing. */
   #taken(): number {
     const { bytesWritten, writableLength } = this.#socket;
-    return writableLength === 0 ? 0 : bytesWritten - writableLength;
+    return writableLength === 0 ? 0 : bytesWritten - writableLength - queued(this.#socket);
   }
+}
+
+/**
+ * What is left of the write that is under way: to Node it is one, however large, so that a message of 25 MiB to a slow
+ * reader would be no sign of life for minutes. There is no public way; Node's own timeout of a socket looks here, too.
+ */
+function queued(socket: Socket): number {
+  const { _handle: handle } = socket as { readonly _handle?: { readonly writeQueueSize?: number } | null };
+  return handle?.writeQueueSize ?? 0;
 }

@@ -30,6 +30,30 @@ void t.test('it can run, with a warning', async (t) => {
   });
 });
 
+void t.test('what holds for WebSockets where the gateway wants a proxy', async (t) => {
+  const told = async (password: string, websocket: string): Promise<[out: string, err: string]> => {
+    const auth = `{ mode: trusted-proxy, userHeader: x-user${password} }`;
+    const text = `gateway: { url: "http://127.0.0.1:18789", auth: ${auth}, deviceStore: devices }\n`;
+    const world = testWorld(t.testdir({ [config]: text + CALLER.replace('name: a', `name: a${websocket}`) }));
+    t.equal(await runCheck(world, { config }), 0, world.err());
+    return [world.out(), world.err()];
+  };
+  const ok = 'shim.config.yaml: ok, 1 caller, gateway http://127.0.0.1:18789 (trusted-proxy)';
+  const password = ', password: { env: OPENCLAW_GATEWAY_TOKEN }';
+  t.same(await told(password, ', websocket: relay'), [
+    `${ok}, WebSockets relayed with its local password and no forwarded headers (releases 2026.4.27 to 2026.5.7, and from 2026.5.19)\n`,
+    '',
+  ]);
+  const [out, err] = await told('', ', websocket: relay');
+  t.equal(out, `${ok}\n`);
+  t.match(
+    err,
+    /^warning: shim\.config\.yaml:1:\d+ gateway\.auth: the device of each caller with "websocket: relay" waits for one approval by an operator, "openclaw devices approve"; [^\n]*\n$/,
+  );
+  t.same(await told(password, ''), [`${ok}\n`, '']);
+  t.same(await told('', ''), [`${ok}\n`, '']);
+});
+
 void t.test('it cannot run', async (t) => {
   const cwd = t.testdir({ [config]: `${GATEWAY}callers: [{ name: a, scopes: [x] }]\nfoo: 1\n` });
   const world = testWorld(cwd, { env: {} });

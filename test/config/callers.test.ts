@@ -231,6 +231,148 @@ void t.test('refused', async (t) => {
   }
 });
 
+void t.test('WebSockets and their methods', async (t) => {
+  const store = `{ url: "http://127.0.0.1:1", auth: { mode: token, secret: { env: GATEWAY } }, deviceStore: devices }`;
+  const { config } = await loadText(
+    textOf({
+      gateway: store,
+      callers: `
+  - { name: off, websocket: off }
+  - { name: relay, websocket: relay, limits: { sockets: 3 } }
+  - { name: allowed, websocket: relay, allowMethods: [chat.send, sessions.*] }
+  - { name: denied, websocket: relay, denyMethods: [config.*, exec.approval.resolve] }
+  - { name: both, websocket: relay, allowMethods: [], denyMethods: [] }
+  - { name: tunnel, websocket: tunnel, unsafeTunnel: true, scopes: [operator.read, operator.admin] }`,
+    }),
+  );
+  t.strictSame(
+    config.callers.map(({ name, websocket, methods, limits }) => ({ name, websocket, methods, limits })),
+    [
+      { name: 'off', websocket: undefined, methods: undefined, limits: undefined },
+      { name: 'relay', websocket: 'relay', methods: undefined, limits: { sockets: 3 } },
+      { name: 'allowed', websocket: 'relay', methods: { allow: ['chat.send', 'sessions.*'], deny: [] }, limits: undefined }, // prettier-ignore
+      { name: 'denied', websocket: 'relay', methods: { deny: ['config.*', 'exec.approval.resolve'] }, limits: undefined }, // prettier-ignore
+      { name: 'both', websocket: 'relay', methods: { allow: [], deny: [] }, limits: undefined },
+      { name: 'tunnel', websocket: 'tunnel', methods: undefined, limits: undefined },
+    ],
+  );
+});
+
+const TUNNEL = 'websocket: tunnel, unsafeTunnel: true, scopes: [operator.admin]';
+const NEEDS_ADMIN = /callers\[0\].scopes: a tunnel can ask the gateway for every scope: it needs operator.admin$/;
+const METHOD = /callers\[0\].(?:allow|deny)Methods\[0\]: expected the name of a gateway method such as chat.send/;
+
+const SOCKETS: readonly { name: string; rest: string; says: readonly RegExp[] }[] = [
+  {
+    name: 'another mode',
+    rest: 'websocket: rely',
+    says: [/callers\[0\].websocket: unknown mode "rely" \(did you mean "relay"\?\)/],
+  },
+  { name: 'true', rest: 'websocket: true', says: [/callers\[0\].websocket: expected one of off, relay, tunnel/] },
+  {
+    name: 'methods without a relay',
+    rest: 'allowMethods: [a], denyMethods: [b]',
+    says: [
+      /callers\[0\].allowMethods: only a caller with "websocket: relay" sends methods$/,
+      /callers\[0\].denyMethods: only a caller with "websocket: relay" sends methods$/,
+    ],
+  },
+  {
+    name: 'methods of a caller whose WebSocket is off',
+    rest: 'websocket: off, denyMethods: [b]',
+    says: [/denyMethods: only a caller with "websocket: relay" sends methods$/],
+  },
+  {
+    name: 'a relay with pins',
+    rest: 'websocket: relay, agent: main, sessionPrefix: "agent:main:x:"',
+    says: [
+      /callers\[0\].agent: a caller with a WebSocket cannot have agent: its frames name their own$/,
+      /callers\[0\].sessionPrefix: a caller with a WebSocket cannot have sessionPrefix: its frames name their own$/,
+    ],
+  },
+  {
+    name: 'a relay with tools',
+    rest: 'websocket: relay, tools: [web_fetch]',
+    says: [/callers\[0\].tools: a caller with a WebSocket cannot have tools: its frames name their own$/],
+  },
+  {
+    name: 'a tunnel with a pin',
+    rest: `${TUNNEL}, sessionPrefix: "x:"`,
+    says: [/callers\[0\].sessionPrefix: a caller with a WebSocket cannot have sessionPrefix/],
+  },
+  {
+    name: 'a tunnel that is not said to be one',
+    rest: 'websocket: tunnel, scopes: [operator.admin]',
+    says: [/callers\[0\].websocket: in a tunnel the shim enforces nothing: set unsafeTunnel: true, or use relay$/],
+  },
+  {
+    name: 'a tunnel that is said to be none',
+    rest: 'websocket: tunnel, unsafeTunnel: false, scopes: [operator.admin]',
+    says: [/callers\[0\].websocket: in a tunnel the shim enforces nothing/],
+  },
+  {
+    name: 'unsafeTunnel without a tunnel',
+    rest: 'websocket: relay, unsafeTunnel: true',
+    says: [/callers\[0\].unsafeTunnel: this caller has no "websocket: tunnel"$/],
+  },
+  {
+    name: 'unsafeTunnel alone',
+    rest: 'unsafeTunnel: true',
+    says: [/callers\[0\].unsafeTunnel: this caller has no "websocket: tunnel"$/],
+  },
+  { name: 'unsafeTunnel as text', rest: 'unsafeTunnel: "yes"', says: [/unsafeTunnel: expected true or false/] },
+  {
+    name: 'a tunnel with a lesser scope',
+    rest: 'websocket: tunnel, unsafeTunnel: true, scopes: [operator.write]',
+    says: [NEEDS_ADMIN],
+  },
+  { name: 'a tunnel with no scopes', rest: 'websocket: tunnel, unsafeTunnel: true, scopes: []', says: [NEEDS_ADMIN] },
+  { name: 'a tunnel without scopes', rest: 'websocket: tunnel, unsafeTunnel: true', says: [NEEDS_ADMIN] },
+  {
+    name: 'a tunnel with a scope that is none',
+    rest: 'websocket: tunnel, unsafeTunnel: true, scopes: [operator.amdin]',
+    says: [/callers\[0\].scopes\[0\]: unknown scope "operator.amdin" \(did you mean "operator.admin"\?\)/],
+  },
+  {
+    name: 'a tunnel with methods',
+    rest: `${TUNNEL}, allowMethods: [a], denyMethods: [b]`,
+    says: [
+      /callers\[0\].allowMethods: the frames of a tunnel are not read: use "websocket: relay"$/,
+      /callers\[0\].denyMethods: the frames of a tunnel are not read: use "websocket: relay"$/,
+    ],
+  },
+  ...['"*"', '""', 'a..b', '.a', 'a.', '"chat.*.send"', 'chat*', '"a b"', '"*.send"', 'ä', '7'].map((name) => ({
+    name: `method ${name}`,
+    rest: `websocket: relay, allowMethods: [${name}]`,
+    says: [METHOD],
+  })),
+  { name: 'a method that is denied', rest: 'websocket: relay, denyMethods: ["*"]', says: [METHOD] },
+  { name: 'methods as text', rest: 'websocket: relay, allowMethods: a', says: [/allowMethods: expected a list/] },
+  {
+    name: 'no sockets at all',
+    rest: 'limits: { sockets: 0 }',
+    says: [/callers\[0\].limits.sockets: expected at least 1/],
+  },
+];
+
+void t.test('WebSockets that are refused', async (t) => {
+  const gateway = `{ url: "http://127.0.0.1:1", auth: { mode: token, secret: { env: GATEWAY } }, deviceStore: memory }`;
+  for (const { name, rest, says } of SOCKETS) {
+    await t.test(name, async (t) => {
+      const faults = await faultsOf(textOf({ gateway, callers: `[{ name: a, ${rest} }]` }));
+      t.match(faults, says);
+      t.equal(faults.length, says.length, faults.join('\n'));
+    });
+  }
+});
+
+void t.test('a tunnel deserves a word', async (t) => {
+  const token = `tokens: [{ hash: "${HASH}" }]`;
+  t.same(await warningsOf(one(`${token}, ${TUNNEL}`)), [
+    'callers[0].unsafeTunnel: "a" signs for itself: the shim enforces nothing within its WebSockets',
+  ]);
+});
+
 void t.test('too many tokens, and what is wrong with each of them', async (t) => {
   const text = one('tokens: [{ hash: x }, { hash: y, foo: 1 }, { hash: z }], scopes: [nonsense]');
   t.match(

@@ -227,6 +227,90 @@ void t.test('what concerns devices, where the gateway’s secret is not', async 
   await t.rejects(loadDevices(FILE, worldOf()), /the configuration does not exist/);
 });
 
+const HASH = 'a'.repeat(64);
+const relayOf = (gateway: string): string =>
+  textOf({
+    gateway: `{ url: "http://127.0.0.1:18789", ${gateway} }`,
+    callers: `[{ name: a, websocket: relay, scopes: [operator.read], tokens: [{ hash: "sha256:${HASH}" }] }]`,
+  });
+const TOKEN_HOP = 'auth: { mode: token, secret: { env: GATEWAY } }';
+const PROXY_HOP = 'auth: { mode: trusted-proxy, userHeader: x-user }';
+const STORE_NEEDED =
+  'gateway.deviceStore: "websocket: relay" of a needs it: a folder for the device identities, such as devices, or memory';
+
+void t.test('a relay needs a place for its devices, told with all other faults', async (t) => {
+  t.same(await faultsOf(relayOf(TOKEN_HOP)), [`1:10 ${STORE_NEEDED}`]);
+  t.same(await faultsOf(relayOf(`${TOKEN_HOP}, deviceStore: memory`)), []);
+  const all = await faultsOf(relayOf('auth: { mode: token, secret: { env: NOT_SET } }').replace('http:', 'https:'));
+  t.match(all, [STORE_NEEDED, /gateway.url: TLS/, /gateway.auth.secret.env: the variable NOT_SET/]);
+  t.match(await faultsOf(relayOf(`${TOKEN_HOP}, deviceStore: 7`)), [/gateway.deviceStore: expected memory/]);
+  const without = relayOf(TOKEN_HOP).replace(/^gateway:.*\n/, '');
+  t.match(await faultsOf(without), [/gateway: this key is required/]);
+  t.equal((await faultsOf(without)).length, 1);
+  const tunnel = relayOf(TOKEN_HOP).replace('relay, scopes: [operator.read]', 'tunnel, unsafeTunnel: true, scopes: [operator.admin]'); // prettier-ignore
+  t.same(await faultsOf(tunnel), [], 'a tunnel signs for itself');
+  t.same(await faultsOf(relayOf(TOKEN_HOP).replace('relay', 'off')), []);
+});
+
+void t.test('the local password of a gateway behind a proxy', async (t) => {
+  const file = (auth: object): string => JSON.stringify({ gateway: { auth } });
+  const world = worldOf(
+    {
+      '/run/password': 'local-Zk3mQ8vT\n',
+      '/gw/proxy.json': file({ mode: 'trusted-proxy', password: 'local-of-json' }),
+      '/gw/token.json': file({ mode: 'token', password: 'local-of-json' }),
+      '/gw/none.json': file({ mode: 'trusted-proxy', token: 'x' }),
+    },
+    { SHORT: '1234567', PLACEHOLDER: 'changeme' },
+  );
+  const auth = (password: string): string => withAuth(`{ mode: trusted-proxy, userHeader: x-user, password: ${password} }`); // prettier-ignore
+  const taken = async (password: string): Promise<unknown> =>
+    (await loadText(auth(password), world)).config.gateway.auth;
+  const standard = { mode: 'trusted-proxy', userHeader: 'x-user', requiredHeaders: [], clientAddress: '192.0.2.1' };
+  t.same(await taken('{ env: GATEWAY }'), { ...standard, password: SECRET });
+  t.same(await taken('{ file: /run/password }'), { ...standard, password: 'local-Zk3mQ8vT' });
+  t.same(await taken('{ openclaw: /gw/proxy.json }'), { ...standard, password: 'local-of-json' });
+  t.same((await loadText(withAuth('{ mode: trusted-proxy, userHeader: x-user }'))).config.gateway.auth, standard);
+  t.notMatch(await warningsOf(auth('{ openclaw: /gw/proxy.json }'), world), [/gateway.auth.mode/]);
+  t.match((await warningsOf(auth('{ openclaw: /gw/token.json }'), world)).join('\n'), /auth.password.openclaw: \/gw\/token.json says gateway.auth.mode "token", this file says "trusted-proxy"/); // prettier-ignore
+
+  const faults: readonly (readonly [password: string, says: RegExp])[] = [
+    ['secret', /gateway.auth.password: expected a reference with exactly one key/],
+    ['{ env: NOT_SET }', /gateway.auth.password.env: the variable NOT_SET is not set/],
+    ['{ env: SHORT }', /gateway.auth.password: the secret is shorter than 8 characters: it can be guessed/],
+    ['{ env: PLACEHOLDER }', /gateway.auth.password/],
+    ['{ openclaw: /gw/none.json }', /auth.password.openclaw: \/gw\/none.json has no gateway.auth.password/],
+  ];
+  for (const [password, says] of faults) {
+    const told = await faultsOf(auth(password), world);
+    t.match(told, [says], password);
+    t.equal(told.length, 1, told.join('\n'));
+    t.notMatch(told[0], /1234567|local-/);
+  }
+  for (const mode of ['token, secret: { env: GATEWAY }', 'password, secret: { env: GATEWAY }', 'none']) {
+    t.match(await faultsOf(withAuth(`{ mode: ${mode}, password: { env: GATEWAY } }`)), [
+      /gateway.auth.password: only mode "trusted-proxy" has password/,
+    ]);
+  }
+});
+
+void t.test('warnings of a relay', async (t) => {
+  const MEMORY = 'gateway.deviceStore: device identities are made anew at every start, and each leaves a pairing record at the gateway; name a folder to keep them'; // prettier-ignore
+  const APPROVAL = 'gateway.auth: the device of each caller with "websocket: relay" waits for one approval by an operator, "openclaw devices approve"; gateway.auth.password spares it where the gateway takes it (releases 2026.4.27 to 2026.5.7, and from 2026.5.19)'; // prettier-ignore
+  const password = PROXY_HOP.replace(' }', ', password: { env: GATEWAY } }');
+  const cases: readonly (readonly [gateway: string, warnings: readonly string[]])[] = [
+    [`${TOKEN_HOP}, deviceStore: devices`, []],
+    [`${TOKEN_HOP}, deviceStore: memory`, [MEMORY]],
+    [`${PROXY_HOP}, deviceStore: devices`, [APPROVAL]],
+    [`${PROXY_HOP}, deviceStore: memory`, [APPROVAL, MEMORY]],
+    [`${password}, deviceStore: devices`, []],
+    [`${password}, deviceStore: memory`, [MEMORY]],
+  ];
+  for (const [gateway, warnings] of cases) t.same(await warningsOf(relayOf(gateway)), warnings, gateway);
+  const nobody = relayOf(`${PROXY_HOP}, deviceStore: memory`).replace('websocket: relay', 'websocket: off');
+  t.same(await warningsOf(nobody), [], 'nothing of it where nobody is relayed');
+});
+
 void t.test('warnings', async (t) => {
   const callers = '[{ name: a, scopes: [operator.read], allowHeaders: [model], tools: [web_fetch], tokens: [] }]';
   const of = async (auth: string, env = {}): Promise<string[]> =>

@@ -14,13 +14,21 @@ async function callersOf(sections: Readonly<Record<string, string>>): Promise<re
 void t.test('a caller has its own limits, and the default where it has none', async (t) => {
   const callers = await callersOf({
     limits:
-      '{ default: { requestsPerMinute: 60, burst: 20, requestsPerDay: 1000, streams: 4, body: 1MiB }, store: memory }',
-    callers: '[{ name: a }, { name: b, limits: { burst: 5, streams: 1, body: 10 } }, { name: c, limits: {} }]',
+      '{ default: { requestsPerMinute: 60, burst: 20, requestsPerDay: 1000, streams: 4, sockets: 2, body: 1MiB }, store: memory }',
+    callers:
+      '[{ name: a }, { name: b, limits: { burst: 5, streams: 1, sockets: 9, body: 10 } }, { name: c, limits: {} }]',
   });
-  const standard = { requestsPerMinute: 60, burst: 20, requestsPerDay: 1000, streams: 4, body: 1024 * 1024 };
+  const standard = {
+    requestsPerMinute: 60,
+    burst: 20,
+    requestsPerDay: 1000,
+    streams: 4,
+    sockets: 2,
+    body: 1024 * 1024,
+  };
   t.strictSame(
     callers.map(({ limits }) => limits),
-    [standard, { ...standard, burst: 5, streams: 1, body: 10 }, standard],
+    [standard, { ...standard, burst: 5, streams: 1, sockets: 9, body: 10 }, standard],
   );
 });
 

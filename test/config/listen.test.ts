@@ -164,6 +164,25 @@ void t.test('one fault, one place', async (t) => {
   }
 });
 
+void t.test('tokens of WebSocket clients that set no header: off unless said', async (t) => {
+  const of = async (listen: string): Promise<unknown> => (await loadText(textOf({ listen }))).config.listen.websocket;
+  const off = { firstFrameToken: false, subprotocolToken: false };
+  t.same(await of('{}'), off);
+  t.same(await of('{ websocket: {} }'), off);
+  t.same(await of('{ websocket: { firstFrameToken: true } }'), { ...off, firstFrameToken: true });
+  t.same(await of('{ websocket: { subprotocolToken: true } }'), { ...off, subprotocolToken: true });
+  const faults: readonly (readonly [listen: string, says: RegExp])[] = [
+    ['{ websocket: true }', /listen.websocket: expected a map/],
+    ['{ websocket: { firstFrameToken: "yes" } }', /listen.websocket.firstFrameToken: expected true or false/],
+    ['{ websocket: { subprotocolToken: 1 } }', /listen.websocket.subprotocolToken: expected true or false/],
+    [
+      '{ websocket: { firstFramToken: true } }',
+      /websocket.firstFramToken: unknown key \(did you mean "firstFrameToken"\?\)/,
+    ],
+  ];
+  for (const [listen, says] of faults) t.match(await faultsOf(textOf({ listen })), [says], listen);
+});
+
 void t.test('the shim on the address of its own gateway', async (t) => {
   t.match(await faultsOf(textOf({ listen: '{ port: 18789 }' })), [/gateway.url: .* the shim itself listens on/]);
   t.same(await faultsOf(textOf({ listen: '{ port: 18789, host: 127.0.0.2 }' })), []);

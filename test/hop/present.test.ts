@@ -1,7 +1,8 @@
 import t from 'tap';
 import type { GatewayAuth } from '../../src/config/config.ts';
-import { createPresenter, type Presented } from '../../src/gateway/present.ts';
+import { createPresenter, secretsOf, type ConnectAuth, type Presented } from '../../src/gateway/present.ts';
 import type { Caller, Route } from '../../src/types.ts';
+import { testConfig } from '../helpers/config.ts';
 
 const caller: Caller = {
   name: 'writer',
@@ -116,4 +117,56 @@ void t.test('each request has a list of its own', async (t) => {
     first.fill('x');
     t.strictSame(presenter.present(who), bytes, auth.mode);
   }
+});
+
+const socket = { caller, peer: '203.0.113.9', host: 'shim.example:80', scopes: ['operator.read'] } as const;
+const GIVEN = ['x-openclaw-scopes', 'operator.read'];
+const WITH_PASSWORD: GatewayAuth = { ...PROXY, password: 'local-password' };
+
+interface SocketCase {
+  readonly name: string;
+  readonly auth: GatewayAuth;
+  /** Of the request for a WebSocket, by mode. */
+  readonly relay: readonly string[];
+  readonly tunnel: readonly string[];
+  readonly connectAuth: ConnectAuth | undefined;
+}
+
+const proxied = [...identity('203.0.113.9'), ...GIVEN];
+const SOCKETS: readonly SocketCase[] = [
+  { name: 'token', auth: { mode: 'token', secret: 's' }, relay: GIVEN, tunnel: GIVEN, connectAuth: { token: 's' } },
+  { name: 'password', auth: { mode: 'password', secret: 's' }, relay: GIVEN, tunnel: GIVEN, connectAuth: { password: 's' } }, // prettier-ignore
+  { name: 'none', auth: { mode: 'none' }, relay: GIVEN, tunnel: GIVEN, connectAuth: undefined },
+  { name: 'trusted-proxy', auth: PROXY, relay: proxied, tunnel: proxied, connectAuth: undefined },
+  {
+    name: 'trusted-proxy with the local password: a relay sends no header of a proxy',
+    auth: WITH_PASSWORD,
+    relay: GIVEN,
+    tunnel: proxied,
+    connectAuth: { password: 'local-password' },
+  },
+];
+
+for (const { name, auth, relay, tunnel, connectAuth } of SOCKETS) {
+  void t.test(`a WebSocket, ${name}`, async (t) => {
+    const presenter = createPresenter(auth);
+    t.strictSame(presenter.presentSocket({ ...socket, mode: 'relay' }), relay);
+    t.strictSame(presenter.presentSocket({ ...socket, mode: 'tunnel' }), tunnel);
+    t.strictSame(presenter.connectAuth, connectAuth);
+    t.strictSame(presenter.presentSocket({ ...socket, mode: 'relay', scopes: [] }).slice(-2), NO_SCOPES);
+  });
+}
+
+void t.test('requests over HTTP have no use for the local password', async (t) => {
+  t.strictSame(createPresenter(WITH_PASSWORD).present(who), createPresenter(PROXY).present(who));
+});
+
+void t.test('secrets that the gateway is sent, as they are and as they stand in JSON', async (t) => {
+  const of = (auth: GatewayAuth, routes: readonly Route[] = []): string[] => secretsOf(testConfig({ auth, routes }));
+  t.strictSame(of({ mode: 'token', secret: 'gateway"secret' }), ['gateway"secret', 'gateway\\"secret']);
+  t.strictSame(of({ mode: 'password', secret: '12345678' }), ['12345678']);
+  t.strictSame(of({ mode: 'token', secret: '1234567' }), [], 'what stands everywhere is none');
+  t.strictSame(of({ mode: 'none' }, [hook, route]), ['hooks-secret']);
+  t.strictSame(of({ ...WITH_PASSWORD, requiredHeaders: [['x', 'proof-of-hop'], ['y', '1']] }), ['proof-of-hop', 'local-password']); // prettier-ignore
+  t.strictSame(of(PROXY), []);
 });

@@ -199,3 +199,43 @@ void t.test('requests at the same moment share the limit', async (t) => {
 function refusals(count: number): string {
   return Array(count).fill('rate_limited').join(' ');
 }
+
+void t.test('WebSockets are counted apart from requests', async (t) => {
+  const limiter = await newLimiter();
+  const policy = { streams: 1, sockets: 2 };
+  const sockets = [limiter.admit('a', policy, 'socket'), limiter.admit('a', policy, 'socket')] as Admitted[];
+  t.match(sockets, [
+    { kind: 'admitted', headers: [] },
+    { kind: 'admitted', headers: [] },
+  ]);
+  const full = {
+    kind: 'refuse',
+    code: 'too_many_sockets',
+    message: 'At most 2 WebSockets open at once.',
+    retryAfter: 1,
+    headers: headers(2, 0, 1),
+  };
+  t.strictSame(limiter.admit('a', policy, 'socket'), full);
+  t.match(limiter.admit('b', policy, 'socket'), { kind: 'admitted' }, 'another caller has its own');
+  const stream = await admitted(limiter, policy);
+  t.match(limiter.admit('a', policy), { code: 'too_many_streams' });
+  stream.release();
+  t.strictSame(limiter.admit('a', policy, 'socket'), full, 'a request that ends gives no room for a socket');
+  sockets[0]?.release();
+  sockets[0]?.release();
+  t.match(limiter.admit('a', policy, 'socket'), { kind: 'admitted' });
+  t.strictSame(limiter.admit('a', policy, 'socket'), full, 'a second release gave nothing');
+  t.match(limiter.admit('a', { streams: 1 }, 'socket'), { kind: 'admitted' }, 'a limit of requests is none of sockets');
+});
+
+void t.test('an upgrade is a request of its minute and its day; one that is refused there holds no room', async (t) => {
+  const limiter = await newLimiter();
+  const policy = { sockets: 2, requestsPerMinute: 1 };
+  const first = await limiter.admit('a', policy, 'socket');
+  t.match(first, { kind: 'admitted', headers: headers(1, 0, 60) });
+  t.match(await limiter.admit('a', policy, 'socket'), { code: 'rate_limited' });
+  t.match(await limiter.admit('a', policy), { code: 'rate_limited' }, 'they share the minute');
+  mock.timers.tick(60 * SECOND);
+  t.match(await limiter.admit('a', policy, 'socket'), { kind: 'admitted' });
+  t.match(await limiter.admit('a', policy, 'socket'), { code: 'too_many_sockets' });
+});
