@@ -44,5 +44,5 @@ void t.test('a peer that answers nothing is dropped, one that answers pings is n
   t.ok(asked >= 1, 'who answers is asked as well');
   t.equal((await alive.call('sessions.list')).ok, true, 'and stays');
   const ends = stack.lines.filter(({ msg }) => msg === 'request').map(({ end }) => end);
-  t.strictSame(ends.sort(), ['caller_idle', 'gateway_idle']);
+  t.strictSame(ends.toSorted(), ['caller_idle', 'gateway_idle']);
 });
