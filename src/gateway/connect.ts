@@ -4,7 +4,7 @@
  */
 import { parseUnambiguous } from '../json.ts';
 import { expandScopes, intersectScopes, isScope } from '../scopes.ts';
-import type { Scope } from '../types.ts';
+import { SCOPES, type Scope } from '../types.ts';
 import { signConnect, type Device } from './device.ts';
 import type { ConnectAuth } from './present.ts';
 
@@ -196,17 +196,22 @@ export function readConnectAnswer(data: Buffer, id: string): ConnectAnswer | und
  * What the gateway says of its own address and of the shim's device is not for the caller.
  *
  * @param payload of the gateway's `hello-ok`
- * @param given the scopes that were asked of it
+ * @param wanted the scopes that the caller wants, by name: clients look for these
+ * @param given the scopes that were asked of the gateway
  * @returns the caller's: without URLs, its `auth` with role and scopes alone
  */
 export function cleanHello(
   payload: Readonly<Record<string, unknown>>,
+  wanted: readonly Scope[],
   given: readonly Scope[],
 ): Readonly<Record<string, unknown>> {
-  const reported = isMap(payload.auth) && Array.isArray(payload.auth.scopes) ? payload.auth.scopes : given;
-  // Up to 2026.3.28 it names what the device has, which may be more than this connection.
+  // Up to 2026.5.28 it names what the device has, which may be more than this connection.
+  const reported: readonly unknown[] =
+    isMap(payload.auth) && Array.isArray(payload.auth.scopes) ? payload.auth.scopes : given;
   const held = expandScopes(given);
-  const scopes = reported.filter((name: unknown) => typeof name === 'string' && isScope(name) && held.has(name));
+  const told = expandScopes(reported.filter((name): name is Scope => typeof name === 'string' && isScope(name)));
+  const named = new Set([...wanted, ...given]);
+  const scopes = SCOPES.filter((scope) => named.has(scope) && held.has(scope) && told.has(scope));
   return { ...(withoutUrls(payload) as Record<string, unknown>), auth: { role: ROLE, scopes } };
 }
 

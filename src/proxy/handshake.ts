@@ -126,7 +126,11 @@ export async function handshake(parts: HandshakeParts, connected: Connected): Pr
     throw refused('bad_request', { code: 1008, reason: 'a frame came before the answer to connect' });
   }
   dialled.ws.pause();
-  return { dialled, hello: answerFrame(asked.id, cleanHello(answer.payload, scopes)), rest: gatewayInbox.detach() };
+  return {
+    dialled,
+    hello: answerFrame(asked.id, cleanHello(answer.payload, asked.scopes ?? upgrade.caller.scopes, scopes)),
+    rest: gatewayInbox.detach(),
+  };
 }
 
 async function enter(entrance: Entrance, { id, token }: AskedConnect): Promise<Upgrade> {

@@ -275,7 +275,7 @@ void t.test('the caller’s hello: no URL, no device token, no scope of another 
         auth: { deviceToken: 'secret', role: 'operator', scopes: ['operator.admin', 'operator.read'], issuedAtMs: 1 },
       },
       ['operator.write'],
-      { ...HELLO, snapshot, auth: { role: 'operator', scopes: ['operator.read'] } },
+      { ...HELLO, snapshot, auth: { role: 'operator', scopes: ['operator.write'] } },
     ],
     [
       '2026.3.28: without auth',
@@ -291,7 +291,7 @@ void t.test('the caller’s hello: no URL, no device token, no scope of another 
         auth: { method: 'token', role: 'node', scopes: ['operator.write', 'operator.read', 'new.scope', 7], recoveryScope: 'x', deviceToken: 'secret' }, // prettier-ignore
       },
       ['operator.write'],
-      { ...HELLO, auth: { role: 'operator', scopes: ['operator.write', 'operator.read'] } },
+      { ...HELLO, auth: { role: 'operator', scopes: ['operator.write'] } },
     ],
     [
       'deep within',
@@ -310,11 +310,22 @@ void t.test('the caller’s hello: no URL, no device token, no scope of another 
   ];
   for (const [release, payload, given, hello] of cases) {
     const before = JSON.stringify(payload);
-    const cleaned = cleanHello(payload as Record<string, unknown>, given);
+    const cleaned = cleanHello(payload as Record<string, unknown>, given, given);
     t.strictSame(cleaned, hello, release);
     t.notMatch(JSON.stringify(cleaned), /secret|127\.0\.0\.1/, release);
     t.equal(JSON.stringify(payload), before, 'what came is left as it is');
   }
+});
+
+void t.test('scopes by the names that the caller asked for', async (t) => {
+  const told = (wanted: Scope[], given: Scope[], reported: unknown): unknown =>
+    cleanHello({ ...HELLO, auth: { scopes: reported } }, wanted, given).auth;
+  const named = (scopes: Scope[]): object => ({ role: 'operator', scopes });
+  const both: Scope[] = ['operator.read', 'operator.write'];
+  t.strictSame(told(both, ['operator.write'], ['operator.write']), named(both), 'read is within write');
+  t.strictSame(told(['operator.admin'], ['operator.write'], ['operator.write']), named(['operator.write']), 'cut');
+  t.strictSame(told(both, ['operator.write'], ['operator.read']), named(['operator.read']), 'as the gateway says');
+  t.strictSame(told(both, ['operator.write'], []), named([]));
 });
 
 void t.test('frames to the caller', async (t) => {
