@@ -14,6 +14,8 @@ import { SocketEnd, type Close } from './socket-end.ts';
 
 /** As at the gateway, before it knows who calls. */
 const MOST_FIRST_BYTES = 64 * 1024;
+/** Milliseconds between two looks at the peers: thousands of sockets every second would hold up the others. */
+const LOOK_MS = 5_000;
 /** What frames and their heads may take beyond the payload of the first. */
 const FRAME_HEAD_BYTES = 14;
 
@@ -65,6 +67,7 @@ export class Relay {
   readonly #alive: Liveness[] = [];
   #caller: WebSocket | undefined;
   #gateway: WebSocket | undefined;
+  #looked = -Infinity;
   /** Why it ends: the first reason counts. */
   #end: SocketEnd | undefined;
 
@@ -95,11 +98,13 @@ export class Relay {
   }
 
   /**
-   * Looks after both sides: who is silent is asked, who stays silent is dropped.
+   * Looks after both sides, every 5 s at most: who is silent is asked, who stays silent is dropped.
    *
    * @param now milliseconds of a clock that only goes on
    */
   look(now: number): void {
+    if (now - this.#looked < LOOK_MS) return;
+    this.#looked = now;
     for (const alive of this.#alive) {
       if (!alive.look(now)) this.#silent(alive === this.#alive[0]);
     }
