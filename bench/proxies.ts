@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { startProcess, type Measured } from './process.ts';
 
 export const TOKEN = 'bench-token-0123456789-abcdefghijklmnop';
+export const TOKEN_HASH = `sha256:${createHash('sha256').update(TOKEN).digest('hex')}`;
+/** The variable that has the gateway's. */
+export const GATEWAY_SECRET = 'OPENCLAW_GATEWAY_TOKEN';
 
 export const PROXIES = ['shim', 'shim, all on', 'http-proxy-3', 'bare undici'] as const;
 export type Proxy = (typeof PROXIES)[number];
@@ -25,17 +28,27 @@ export function startGateway(folder: string): Promise<Measured> {
  * @param proxy which
  * @param gateway origin of the gateway
  * @param folder where its log and configuration go
- * @returns the proxy, listening: the shim as it is built and shipped, its log written to a file
+ * @returns the proxy, listening
  */
 export function startProxy(proxy: Proxy, gateway: string, folder: string): Promise<Measured> {
   const log = join(folder, `${proxy}.log`);
   if (proxy === 'http-proxy-3') return startProcess([here('proxies/http-proxy-3.ts'), gateway], log);
   if (proxy === 'bare undici') return startProcess([here('proxies/undici.ts'), gateway], log);
+  return startShim(proxy, configuration(gateway, proxy === 'shim, all on'), folder);
+}
+
+/**
+ * @param name of its files
+ * @param configuration its YAML
+ * @param folder where its log and configuration go
+ * @returns the shim, listening: as it is built and shipped, its log written to a file
+ */
+export async function startShim(name: string, configuration: string, folder: string): Promise<Measured> {
   if (!existsSync(MAIN)) throw new Error('dist/main.js is missing: run "npm run build" first');
-  const file = join(folder, `${proxy}.yaml`);
-  writeFileSync(file, configuration(gateway, proxy === 'shim, all on'));
-  const env = { OPENCLAW_GATEWAY_TOKEN: 'gateway-secret-0123456789-abcdef' };
-  return startProcess([MAIN, 'serve', '-c', file], log, env);
+  const file = join(folder, `${name}.yaml`);
+  writeFileSync(file, configuration);
+  const env = { [GATEWAY_SECRET]: 'gateway-secret-0123456789-abcdef' };
+  return startProcess([MAIN, 'serve', '-c', file], join(folder, `${name}.log`), env);
 }
 
 /** All on: limits by minute, day and open requests, the audit, an address range; metrics and traces always are. */
@@ -48,10 +61,10 @@ audit: { file: audit.jsonl }`;
 listen: { host: 127.0.0.1, port: 0 }
 gateway:
   url: ${gateway}
-  auth: { mode: token, secret: { env: OPENCLAW_GATEWAY_TOKEN } }
+  auth: { mode: token, secret: { env: ${GATEWAY_SECRET} } }
 callers:
   - name: bench
-    tokens: [{ hash: "sha256:${createHash('sha256').update(TOKEN).digest('hex')}" }]
+    tokens: [{ hash: "${TOKEN_HASH}" }]
     scopes: [operator.read, operator.write]${allOn ? caller : ''}
 admin: { port: 0 }
 `;

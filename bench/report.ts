@@ -91,19 +91,19 @@ export function formatReport(report: Report): string {
   ].join('\n');
 }
 
-function judged(value: number, limit: number | undefined, digits = 0): [string, string] {
+export function judged(value: number, limit: number | undefined, digits = 0): [string, string] {
   return limit === undefined ? ['', ''] : [`≤ ${fixed(limit, digits)}`, value <= limit ? 'met' : 'MISSED'];
 }
 
-function mb(bytes: number): string {
+export function mb(bytes: number): string {
   return fixed(bytes / 2 ** 20);
 }
 
-function fixed(value: number, digits = 0): string {
+export function fixed(value: number, digits = 0): string {
   return value.toFixed(digits);
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [head, ...rows];
   const widths = head.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)));
   const text = lines.map((line) =>

@@ -1,4 +1,7 @@
-/** `npm run bench [-- --quick] [-- --json]`: what the shim costs beside other proxies, measured in one run. */
+/**
+ * `npm run bench [-- http | websocket] [--quick] [--json]`: what the shim costs beside other proxies, or beside no
+ * proxy, measured in one run. Without a name both are measured.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,26 +11,64 @@ import { generator } from './load.ts';
 import { measureCpu, measureLatency, ROWS } from './cost.ts';
 import { startGateway } from './proxies.ts';
 import { formatReport, type Report } from './report.ts';
+import { measureIdle } from './websocket/idle.ts';
+import { measureRates, measureTrips } from './websocket/measure.ts';
+import { withProcesses } from './websocket/processes.ts';
+import { formatSockets, type SocketReport } from './websocket/report.ts';
 
-const { values } = parseArgs({ options: { quick: { type: 'boolean' }, json: { type: 'boolean' } } });
+const { values, positionals } = parseArgs({
+  options: { quick: { type: 'boolean' }, json: { type: 'boolean' } },
+  allowPositionals: true,
+});
 const plan = values.quick
-  ? { rounds: 3, seconds: 1, starts: 3, streams: 500, rows: ROWS.slice(0, 3) }
-  : { rounds: 5, seconds: 2, starts: 7, streams: 2_000, rows: ROWS };
+  ? { rounds: 3, seconds: 1, starts: 3, streams: 500, sockets: 2_000, rows: ROWS.slice(0, 3) }
+  : { rounds: 5, seconds: 2, starts: 7, streams: 2_000, sockets: 10_000, rows: ROWS };
+const IDLE_ROUNDS = 3;
+const PARTS = { http: measureHttp, websocket: measureSockets };
+type Part = keyof typeof PARTS;
+
+const asked = positionals.length === 0 ? Object.keys(PARTS) : positionals;
+const unknown = asked.find((name) => !(name in PARTS));
+if (unknown !== undefined) throw new Error(`there is no benchmark "${unknown}": ${Object.keys(PARTS).join(', ')}`);
 
 const folder = mkdtempSync(join(tmpdir(), 'auth-shim-bench-'));
-const gateway = await startGateway(folder);
 try {
-  const report: Report = {
-    node: process.version,
-    generator,
-    plan,
-    start: await measureStart(gateway.url, folder, plan.starts),
-    cpu: await measureCpu(gateway.url, folder, plan.rows, plan),
-    latency: await measureLatency(gateway.url, folder, plan.rounds),
-    streams: await measureStreams(gateway.url, folder, plan.streams),
-  };
-  process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report));
+  for (const name of asked) await PARTS[name as Part]();
 } finally {
-  await gateway.stop();
   rmSync(folder, { recursive: true });
+}
+
+async function measureHttp(): Promise<void> {
+  const gateway = await startGateway(folder);
+  try {
+    const report: Report = {
+      node: process.version,
+      generator,
+      plan,
+      start: await measureStart(gateway.url, folder, plan.starts),
+      cpu: await measureCpu(gateway.url, folder, plan.rows, plan),
+      latency: await measureLatency(gateway.url, folder, plan.rounds),
+      streams: await measureStreams(gateway.url, folder, plan.streams),
+    };
+    print(report, formatReport);
+  } finally {
+    await gateway.stop();
+  }
+}
+
+async function measureSockets(): Promise<void> {
+  // Each in processes of its own: what the first leaves in memory is none of the second's.
+  const moving = await withProcesses(folder, plan.sockets, async (processes) => ({
+    rates: await measureRates(processes, plan),
+    trips: await measureTrips(processes, plan),
+  }));
+  const idle = await withProcesses(folder, plan.sockets, (processes) => {
+    return measureIdle(processes, plan.sockets, IDLE_ROUNDS);
+  });
+  const report: SocketReport = { node: process.version, plan, ...moving, idle };
+  print(report, formatSockets);
+}
+
+function print<T>(report: T, format: (report: T) => string): void {
+  process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : `${format(report)}\n`);
 }

@@ -17,6 +17,8 @@ import { SocketEnd, type Close } from './socket-end.ts';
 const MOST_FIRST_BYTES = 64 * 1024;
 /** Errors of the library that it answers with 1009. */
 const TOO_LARGE = /^WS_ERR_UNSUPPORTED_(?:MESSAGE|DATA_PAYLOAD)_LENGTH$/;
+/** Milliseconds between two looks at the peers: thousands of sockets every second would hold up the others. */
+const LOOK_MS = 5_000;
 /** What frames and their heads may take beyond the payload of the first. */
 const FRAME_HEAD_BYTES = 14;
 
@@ -68,6 +70,7 @@ export class Relay {
   readonly #alive: Liveness[] = [];
   #caller: WebSocket | undefined;
   #gateway: WebSocket | undefined;
+  #looked = -Infinity;
   /** Why it ends: the first reason counts. */
   #end: SocketEnd | undefined;
 
@@ -98,11 +101,13 @@ export class Relay {
   }
 
   /**
-   * Looks after both sides: who is silent is asked, who stays silent is dropped.
+   * Looks after both sides, every 5 s at most: who is silent is asked, who stays silent is dropped.
    *
    * @param now milliseconds of a clock that only goes on
    */
   look(now: number): void {
+    if (now - this.#looked < LOOK_MS) return;
+    this.#looked = now;
     for (const alive of this.#alive) {
       if (!alive.look(now)) this.#silent(alive === this.#alive[0]);
     }
