@@ -40,7 +40,7 @@ export interface AskedConnect {
   readonly maxProtocol: number;
   readonly caps: readonly string[];
   readonly locale: string | undefined;
-  /** Known scopes alone; `undefined` where the frame names none. */
+  /** Known scopes alone, each once; `undefined` where the frame names none. */
   readonly scopes: readonly Scope[] | undefined;
   /** `auth.token`. */
   readonly token: string | undefined;
@@ -79,7 +79,7 @@ export function readConnect(data: Buffer): AskedConnect | ConnectFault {
     maxProtocol,
     caps: Array.isArray(caps) ? [...CAPS].filter((cap) => caps.includes(cap)) : [],
     locale: typeof locale === 'string' && LOCALE.test(locale) ? locale : undefined,
-    scopes: names?.filter((name): name is Scope => typeof name === 'string' && isScope(name)),
+    scopes: names && [...new Set(names.filter((name): name is Scope => typeof name === 'string' && isScope(name)))],
     token,
   };
 }

@@ -126,6 +126,18 @@ void t.test('passed, and nothing of it but what is the caller’s to ask', async
   }
 });
 
+void t.test('what is kept of a connect has no more than there are scopes', async (t) => {
+  const gateway = await startRawGateway(t);
+  const audit = audited(t);
+  const stack = await relaying(t, gateway.url, { more: audit.yaml });
+  const raw = await openSocket(t, stack.port);
+  raw.send(frame(connectText({ scopes: Array.from({ length: 3_000 }, () => 'operator.approvals') })));
+  t.match((await ended(raw)).messages, [{ ok: false, error: { details: { code: 'insufficient_scope' } } }]);
+  const asked = ['operator.approvals'];
+  t.strictSame(stack.lines.find(({ msg }) => msg === 'socket refused')?.asked, asked);
+  t.strictSame((await audit.records(3)).find(({ event }) => event === 'connect')?.asked, asked);
+});
+
 void t.test('a second connect behind the first is the gateway’s to answer', async (t) => {
   const stack = await startStack(t, { deviceStore: 'memory', callers: socketCallers() });
   const raw = await openSocket(t, stack.port);

@@ -50,7 +50,10 @@ export const ANSWERS: Readonly<Record<string, readonly [string, Outcome]>> = {
   'U4 500': [declines('500 Oops', `{"stack":"${GATEWAY_SECRET}"}`), BAD],
   'U4 503': [declines('503 Busy', 'Too many unauthenticated sockets'), BAD],
   'a 401 that quotes the secret': [declines('401 Unauthorized', GATEWAY_SECRET), refusedFor('gateway_secret_refused')],
-  'a 500 of a megabyte': [declines('500 Oops', 'x'.repeat(1_000_000)), BAD],
+  'a 500 of a megabyte that does not end': [
+    `HTTP/1.1 500 Oops\r\nContent-Length: 2000000\r\n\r\n${'x'.repeat(1_000_000)}`,
+    BAD,
+  ],
   'a 500 in chunks that do not end': ['HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n', TIMEOUT],
   'a head that does not end': [HEAD_101, TIMEOUT],
   nothing: ['', TIMEOUT],
