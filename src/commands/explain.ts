@@ -66,8 +66,11 @@ function decideAs(
   extra: readonly string[],
 ): Decision {
   const credential = credentialOf(caller, world.now());
+  const { listen } = config;
+  // Who calls is known here, so that no first frame has to tell it.
+  const websocket = { ...listen.websocket, firstFrameToken: false };
   const gate = createGate({
-    config,
+    config: { ...config, listen: { ...listen, websocket } },
     presenter: createPresenter(config.gateway.auth),
     tokens: { authenticate: () => credential, find: () => credential },
     authorize: createAuthorize(config, () => '<random id>'),
@@ -142,9 +145,7 @@ function describe(config: Config, caller: Caller, decision: Decision, options: E
     const { code } = decision;
     return { decision: 'refuse', status: ERRORS[code].status, code, message: error.message, rule, layers };
   }
-  if (decision.kind === 'preflight') return { decision: 'refuse', status: 204, rule: 'CORS preflight', layers };
-  if (decision.kind === 'first-frame')
-    return { decision: 'forward', rule: 'the first frame is asked for a token', layers };
+  if (decision.kind !== 'forward') return { decision: 'refuse', status: 204, rule: 'CORS preflight', layers };
   const tools = decision.tools ? `; its body may name only the tools ${decision.tools.join(', ')}` : '';
   return {
     decision: 'forward',

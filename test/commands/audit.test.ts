@@ -16,7 +16,7 @@ import t, { type Test } from 'tap';
 import { runAuditSummary, runAuditTail } from '../../src/commands/audit.ts';
 import { printable } from '../../src/commands/audit-view.ts';
 import type { ErrorCode } from '../../src/errors.ts';
-import { formatRecord, type AuditRecord } from '../../src/observe/audit-record.ts';
+import { formatRecord, type AuditRecord, type ConnectRecord } from '../../src/observe/audit-record.ts';
 import { testWorld, type TestWorld } from '../helpers/world.ts';
 
 const config = 'shim.config.yaml';
@@ -70,6 +70,16 @@ const end = (id: number, more: Partial<AuditRecord> = {}, time = NOW - HOUR): st
     } as AuditRecord,
     time,
   );
+const connect = (id: number, more: Partial<ConnectRecord> = {}): string =>
+  formatRecord(
+    { event: 'connect', id: `id-${id}`, caller: 'page', credential: 'c0ffee', decision: 'forward', ...more },
+    NOW - HOUR,
+  );
+/** The end of a WebSocket that was open for ten hours. */
+const socketEnd = (id: number, more: Partial<AuditRecord> = {}): string => {
+  const socket = { close: 1000, closeReason: 'bye', framesIn: 3, framesOut: 4 };
+  return end(id, { method: 'GET', route: '/', status: 101, ms: 10 * HOUR, socket, ...more });
+};
 const refused = (code: ErrorCode, caller?: string): Partial<AuditRecord> => ({ decision: 'refuse', code, caller });
 const many = (from: number, to: number): string =>
   Array.from({ length: to - from }, (_, index) => decision(from + index)).join('');
@@ -326,6 +336,97 @@ void t.test('summary: percentiles to within 3 %', async (t) => {
   t.equal(await runAuditSummary(world, { config, since: '24h', json: true }), 0);
   const [{ ms }] = (JSON.parse(world.out()) as { callers: [{ ms: { p50: number; p95: number } }] }).callers;
   t.ok(Math.abs(ms.p50 / 500 - 1) < 0.03 && Math.abs(ms.p95 / 950 - 1) < 0.03, JSON.stringify(ms));
+});
+
+void t.test('connect: its record, key by key', async (t) => {
+  const whole: ConnectRecord = {
+    event: 'connect',
+    trace_id: 'a'.repeat(32),
+    peer: '192.0.2.9',
+    code: 'x'.repeat(300),
+    decision: 'refuse',
+    device: 'd'.repeat(64),
+    scopes: ['operator.read'],
+    asked: ['operator.admin', 'operator.read'],
+    credential: 'c0ffee',
+    caller: 'page',
+    id: 'id-1',
+  };
+  t.equal(
+    formatRecord(whole, NOW),
+    `{"event":"connect","time":"2026-12-01T00:00:00.000Z","id":"id-1","caller":"page","credential":"c0ffee","asked":["operator.admin","operator.read"],"scopes":["operator.read"],"device":"${'d'.repeat(64)}","decision":"refuse","code":"${'x'.repeat(200)}","peer":"192.0.2.9","trace_id":"${'a'.repeat(32)}"}\n`,
+  );
+  const least = formatRecord({ event: 'connect', id: 'id-2', decision: 'refuse' }, NOW);
+  t.equal(least, '{"event":"connect","time":"2026-12-01T00:00:00.000Z","id":"id-2","decision":"refuse"}\n');
+});
+
+void t.test('tail: WebSockets', async (t) => {
+  const text =
+    decision(1, { method: 'GET', route: '/' }) +
+    connect(1, { asked: ['operator.read'], scopes: ['operator.read'] }) +
+    connect(2, { decision: 'refuse', code: 'PAIRING_REQUIRED' }) +
+    connect(3, { decision: 'refuse', code: 'invalid_token', caller: undefined }) +
+    socketEnd(1);
+  const world = folder(t, text);
+  t.equal(await runAuditTail(world, { config, lines: '20' }), 0);
+  const time = '2026-11-30T23:00:00.000Z';
+  t.equal(
+    world.out(),
+    [
+      `${time}  page              GET      /                             forward`,
+      `${time}  page              -        -                             connect forward`,
+      `${time}  page              -        -                             connect refuse    PAIRING_REQUIRED`,
+      `${time}  -                 -        -                             connect refuse    invalid_token`,
+      `${time}  page              GET      /                             101 done                                36000000 ms`,
+      '',
+    ].join('\n'),
+  );
+  t.equal(world.err(), '');
+  const show = async (more: object): Promise<string[]> => {
+    const chosen = folder(t, text);
+    t.equal(await runAuditTail(chosen, { config, lines: '20', json: true, ...more }), 0);
+    return ids(chosen);
+  };
+  t.strictSame(await show({ refused: true }), ['id-2', 'id-3']);
+  t.strictSame(await show({ caller: 'page' }), ['id-1', 'id-1', 'id-2', 'id-1']);
+});
+
+void t.test('summary: a WebSocket is one request, and how long it was open says nothing of the others', async (t) => {
+  const world = folder(
+    t,
+    decision(1, { method: 'GET', route: '/' }) +
+      connect(1) +
+      socketEnd(1) +
+      decision(2, { method: 'GET', route: '/' }) +
+      connect(2, { decision: 'refuse', code: 'PAIRING_REQUIRED' }) +
+      socketEnd(2, { end: 'refused' }) +
+      decision(3, refused('too_many_sockets', 'page')) +
+      connect(4, { decision: 'refuse', code: 'invalid_token', caller: undefined }) +
+      decision(5) +
+      end(5, { ms: 100 }),
+  );
+  t.equal(await runAuditSummary(world, { config, since: '24h', json: true }), 0);
+  t.match(JSON.parse(world.out()), {
+    broken: 0,
+    callers: [
+      {
+        caller: 'page',
+        requests: 4,
+        refused: { PAIRING_REQUIRED: 1, too_many_sockets: 1 },
+        failed: {},
+        ms: { p50: 98, p95: 98 },
+      },
+      { caller: null, requests: 0, refused: { invalid_token: 1 }, ms: { p50: null, p95: null } },
+    ],
+    refusals: [
+      { code: 'PAIRING_REQUIRED', rule: '-', count: 1 },
+      { code: 'too_many_sockets', rule: 'limits', count: 1 },
+      { code: 'invalid_token', rule: '-', count: 1 },
+    ],
+  });
+  const alone = folder(t, decision(1) + socketEnd(1));
+  t.equal(await runAuditSummary(alone, { config, since: '24h', json: true }), 0);
+  t.match(JSON.parse(alone.out()), { callers: [{ requests: 1, ms: { p50: null, p95: null } }] });
 });
 
 void t.test('what stands in the way', async (t) => {

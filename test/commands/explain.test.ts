@@ -1,7 +1,7 @@
 /** `auth-shim explain` */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { configure, env, run } from '../helpers/command-line.ts';
 import { caller, GATEWAY_SECRET, TOKENS } from '../helpers/stack.ts';
 
@@ -135,3 +135,99 @@ void t.test('explain: a scope that is only reported is said to be so', async (t)
   t.equal(code, 0);
   t.match(stdout, /^enforced {2}shim: does not, it only reports the missing scope until \d{4}-\d\d-\d\d 00:00 UTC/m);
 });
+
+const SOCKETS = [
+  'callers:',
+  caller('plain', TOKENS.reader, ['operator.read']),
+  caller('page', TOKENS.writer, ['operator.read', 'operator.write'], 'websocket: relay'),
+  caller('chat', 'chat-token-0123456789-abcdef', ['operator.write'], 'websocket: relay, allowMethods: [chat.send, sessions.*], denyMethods: [sessions.delete]'), // prettier-ignore
+  caller('not', 'not-token-0123456789-abcdefg', ['operator.write'], 'websocket: relay, denyMethods: [config.*]'),
+  caller('nothing', 'none-token-0123456789-abcdef', ['operator.write'], 'websocket: relay, allowMethods: []'),
+  caller('own', TOKENS.admin, ['operator.admin'], 'websocket: tunnel, unsafeTunnel: true'),
+].join('\n');
+
+async function socketFile(t: Test, auth = '{ mode: token, secret: { env: SECRET } }', listen = '{}'): Promise<string> {
+  const file = join(t.testdir({}), 'shim.config.yaml');
+  const gateway = `gateway: { url: "http://127.0.0.1:18789", auth: ${auth}, deviceStore: devices }`;
+  await writeFile(file, [`listen: ${listen}`, gateway, SOCKETS].join('\n'));
+  return file;
+}
+
+const asked = async (file: string, name: string, path = '/', ...more: string[]) => {
+  const { code, stdout } = await run(['explain', '-c', file, '--as', name, '--websocket', '--json', 'GET', path, ...more], { env }); // prettier-ignore
+  return { code, report: JSON.parse(stdout) as Record<string, unknown>, stdout };
+};
+
+void t.test('explain --websocket: relay, tunnel, and who has none', async (t) => {
+  const file = await socketFile(t);
+  const traceparent = ['traceparent', '00-<trace id>-<span id>-03'];
+  t.strictSame(await asked(file, 'page').then(({ code, report }) => ({ code, report })), {
+    code: 0,
+    report: {
+      decision: 'forward',
+      rule: 'websocket: relay of page, who has: operator.read, operator.write',
+      layers: ['shim: the scopes in the first frame', 'gateway: every method, by these scopes, on every release'],
+      headers: [['host', '127.0.0.1:18789'], ['x-openclaw-scopes', 'operator.read,operator.write'], traceparent],
+    },
+  });
+  t.match(await asked(file, 'own', '/', '-H', 'User-Agent: u', '-H', 'x-openclaw-scopes: operator.pairing'), {
+    code: 0,
+    report: {
+      decision: 'forward',
+      rule: 'websocket: tunnel of own, who has: operator.admin',
+      layers: ['shim: who may open it, nothing within', 'gateway: what the client signs for itself'],
+      headers: [['host', '127.0.0.1:18789'], ['User-Agent', 'u'], ['x-openclaw-scopes', 'operator.admin'], traceparent],
+    },
+  });
+  const off = { decision: 'refuse', status: 404, code: 'route_not_exposed', message: /callers\[\]\.websocket/ };
+  t.match(await asked(file, 'plain'), { code: 1, report: off });
+  t.match(await asked(file, 'page', '/?'), { code: 1, report: { status: 404, code: 'route_not_exposed' } });
+  t.match(await asked(file, 'page', '/v1/models'), { code: 1, report: { status: 404 } });
+  const post = await run(['explain', '-c', file, '--as', 'page', '--websocket', 'POST', '/'], { env });
+  t.equal(post.code, 1);
+  t.match(post.stdout, /refuse: 400 bad_request/);
+  const plain = await run(['explain', '-c', file, '--as', 'page', 'GET', '/'], { env });
+  t.equal(plain.code, 1);
+  t.match(plain.stdout, /^decision {2}refuse: 426 upgrade_required$/m);
+  const text = await run(['explain', '-c', file, '--as', 'page', '--websocket', 'GET', '/'], { env });
+  t.match(text.stdout, /^decision {2}forward\nrule {6}websocket: relay of page/m);
+});
+
+void t.test('explain --websocket: methods', async (t) => {
+  const file = await socketFile(t);
+  const lists = async (name: string): Promise<unknown> =>
+    ((await asked(file, name)).report.layers as string[]).slice(2);
+  t.strictSame(await lists('page'), []);
+  t.strictSame(await lists('chat'), ['shim: methods of chat.send, sessions.* but sessions.delete']);
+  t.strictSame(await lists('not'), ['shim: methods but config.*']);
+  t.strictSame(await lists('nothing'), ['shim: methods of none']);
+});
+
+void t.test(
+  'explain --websocket says what holds for the caller, also where a first frame could tell who calls',
+  async (t) => {
+    const listen = '{ websocket: { firstFrameToken: true, subprotocolToken: true } }';
+    const file = await socketFile(t, undefined, listen);
+    t.match(await asked(file, 'page'), { code: 0, report: { rule: /^websocket: relay of page/ } });
+    t.match(await asked(file, 'plain'), { code: 1, report: { decision: 'refuse', status: 404 } });
+    t.match(await asked(file, 'own', '/', '-H', 'Sec-WebSocket-Protocol: openclaw.v1, bearer.x'), { code: 0 });
+  },
+);
+
+void t.test(
+  'explain --websocket in the trusted-proxy hop: a local password takes the place of the identity',
+  async (t) => {
+    const auth = (password: string): string =>
+      `{ mode: trusted-proxy, userHeader: x-who-5d1e7a, requiredHeaders: { x-proof-8f2c: { env: SECRET } }${password} }`;
+    const names = async (password: string, caller: string): Promise<unknown> => {
+      const { report, stdout } = await asked(await socketFile(t, auth(password)), caller);
+      for (const secret of ['x-who-5d1e7a', 'x-proof-8f2c', GATEWAY_SECRET, 'local-password-93k']) t.notMatch(stdout, secret); // prettier-ignore
+      return (report.headers as [string, string][]).map(([name]) => name);
+    };
+    const identity = ['****', '****', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'];
+    const own = ['x-openclaw-scopes', 'traceparent'];
+    t.strictSame(await names('', 'page'), ['host', ...identity, ...own]);
+    t.strictSame(await names(', password: { env: SECRET }', 'page'), ['host', ...own]);
+    t.strictSame(await names(', password: { env: SECRET }', 'own'), ['host', ...identity, ...own]);
+  },
+);

@@ -9,7 +9,7 @@ import type { Pool } from 'undici';
 import { ERRORS } from '../../src/errors.ts';
 import { createGatewayPool } from '../../src/gateway/pool.ts';
 import type { EndReason } from '../../src/observe/log.ts';
-import { createMetrics, type Metrics } from '../../src/observe/metrics.ts';
+import { createMetrics, type FinishedRequest, type Metrics } from '../../src/observe/metrics.ts';
 import {
   finishedRequest,
   parseExposition,
@@ -142,10 +142,64 @@ void t.test('bytes and dropped headers add up, of refused requests as well', asy
   t.strictSame(await values(metrics, 'headers_dropped_total'), { '': 3 });
 });
 
+void t.test('WebSockets: what they passed and how they were closed, and no duration', async (t) => {
+  const metrics = fresh();
+  const all = await scrape(metrics);
+  const labels = (name: string, label: string): unknown =>
+    all.get(`auth_shim_${name}`)?.samples.map((sample) => sample.labels[label]);
+  t.strictSame(labels('socket_connects_total', 'result'), ['accepted', 'refused']);
+  const codes = [1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014].map(String);
+  t.strictSame(labels('socket_closes_total', 'code'), codes, 'all of them from zero');
+  t.strictSame(labels('socket_messages_total', 'direction'), ['in', 'out']);
+  t.strictSame(labels('socket_message_bytes_total', 'direction'), ['in', 'out']);
+
+  const closed = (
+    close: number,
+    more: Partial<FinishedRequest> = {},
+    frames: object = { framesIn: 2, framesOut: 30 },
+  ) =>
+    metrics.finished(
+      finishedRequest({ route: '/', status: 101, in: 10, out: 1_000, socket: { close, closeReason: undefined, ...frames }, ...more }), // prettier-ignore
+      true,
+    );
+  closed(1000);
+  closed(1000);
+  closed(1006, { end: 'gateway_gone' });
+  closed(4001, { end: 'caller_gone' });
+  closed(999, { end: 'revoked' });
+  // A tunnel: its frames are not known.
+  closed(1006, { end: 'caller_gone', in: 5, out: 6 }, {});
+  metrics.finished(finishedRequest({ in: 7, out: 70 }), true);
+
+  t.strictSame(await values(metrics, 'socket_closes_total'), { 1000: 2, 1006: 2, other: 2 });
+  t.strictSame(await values(metrics, 'socket_messages_total'), { in: 10, out: 150 });
+  t.strictSame(await values(metrics, 'socket_message_bytes_total'), { in: 55, out: 5_006 });
+  t.strictSame(await values(metrics, 'request_body_bytes_total'), { '': 7 }, 'no body of a request');
+  t.strictSame(await values(metrics, 'response_body_bytes_total'), { '': 70 });
+  t.strictSame(await values(metrics, 'ended_total'), { done: 3, gateway_gone: 1, caller_gone: 2, revoked: 1 });
+  t.strictSame(await values(metrics, 'requests_total'), { 'agentpage|/|101': 6, 'agentpage|/v1/responses|200': 1 });
+  for (const name of ['request_duration_seconds', 'time_to_first_byte_seconds']) {
+    const samples = (await scrape(metrics)).get(`auth_shim_${name}`)?.samples ?? [];
+    const counts = samples.filter((sample) => sample.name.endsWith('_count')).map(({ labels: { route }, value }) => [route, value]); // prettier-ignore
+    t.strictSame(Object.fromEntries(counts), { '/v1/responses': 1 }, name);
+  }
+});
+
+void t.test('WebSockets: first frames', async (t) => {
+  const metrics = fresh();
+  t.strictSame(await values(metrics, 'socket_connects_total'), {});
+  metrics.connected(true);
+  metrics.connected(true);
+  metrics.connected(false);
+  t.strictSame(await values(metrics, 'socket_connects_total'), { accepted: 2, refused: 1 });
+  t.strictSame(await values(metrics, 'refusals_total'), {}, 'that is told by its answer');
+});
+
 void t.test('sources are asked at the scrape', async (t) => {
   const metrics = fresh();
   t.strictSame(await values(metrics, 'open_requests'), { '': 5 });
   t.strictSame(await values(metrics, 'open_streams'), { '': 3 });
+  t.strictSame(await values(metrics, 'open_sockets'), { '': 2 });
   t.strictSame(await values(metrics, 'gateway_connections'), { busy: 5, free: 2 });
   t.strictSame(await values(metrics, 'gateway_requests'), { running: 5, waiting: 1 });
   t.strictSame(await values(metrics, 'audit_dropped_total'), { '': 4 });
