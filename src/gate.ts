@@ -73,7 +73,7 @@ export function createGate(parts: GateParts): Gate {
         about.origin = head.origin;
         if (facts.method === 'OPTIONS' && head.requestMethod !== undefined) return { kind: 'preflight', about };
       }
-      if (listen.health && isHealth(facts)) {
+      if (listen.health && !facts.upgrade && isHealth(facts)) {
         return unaudited() ? { ...refuse('audit_unavailable'), about } : anonymous(about, facts);
       }
       const upgrade = facts.upgrade && readUpgrade(facts, listen.websocket.subprotocolToken);

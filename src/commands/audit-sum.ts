@@ -73,7 +73,8 @@ export class AuditSummer {
     if (record.time > tally.last) tally.last = record.time;
     const code = typeof record.code === 'string' ? record.code : undefined;
     if (record.event === 'end') {
-      if (code !== undefined) count(tally.failed, code);
+      // Of a WebSocket its connect was refused, and counted.
+      if (code !== undefined && record.socket === undefined) count(tally.failed, code);
       // A WebSocket is open for as long as its caller likes.
       if (record.socket === undefined) tally.ended(numberIn(record, 'ms') ?? 0);
       const { input, output } = tokensOf(record) ?? { input: 0, output: 0 };

@@ -173,9 +173,14 @@ function describeSocket(config: Config, { mode, caller, headersWith }: Upgrade):
         `shim: methods${methods.allow ? ` of ${methods.allow.join(', ') || 'none'}` : ''}${methods.deny.length > 0 ? ` but ${methods.deny.join(', ')}` : ''}`,
       ]
     : [];
+  const rule = `websocket: ${mode} of ${caller.name}, who has: ${caller.scopes.join(', ') || 'none'}`;
+  if (mode === 'relay' && caller.scopes.length === 0) {
+    const message = 'Its first frame is refused: it has no scope to connect with.';
+    return { decision: 'refuse', status: 101, code: 'insufficient_scope', message, rule, layers: SOCKET_LAYERS.relay };
+  }
   return {
     decision: 'forward',
-    rule: `websocket: ${mode} of ${caller.name}, who has: ${caller.scopes.join(', ') || 'none'}`,
+    rule,
     layers: [...SOCKET_LAYERS[mode], ...lists],
     headers: mask(config, ['host', new URL(config.gateway.origin).host, ...headersWith(caller.scopes)]),
   };

@@ -46,13 +46,15 @@ listen:
   # origins: [https://app.example] # web pages that may call; none by default
   # health: true # open the gateway's /health and /healthz without a token
   # trustedProxies: [10.0.0.0/8] # proxies before the shim whose X-Forwarded-For is believed
+  # websocket: { firstFrameToken: true, subprotocolToken: true } # for WebSocket clients that cannot set a header; off by default
 
 ${notes.map((line) => `# ${line}\n`).join('')}# The gateway, and how it authenticates the shim: its own gateway.auth.mode.
 # Secrets are references, never written here.
 gateway:
   url: http://${gatewayHost}:${gatewayPort}
   auth:
-${auth.map((line) => `    ${line}\n`).join('')}
+${auth.map((line) => `    ${line}\n`).join('')}  # deviceStore: devices # where the keys of callers with a WebSocket are kept: a folder, or memory
+
 # Who may call. "auth-shim token new NAME --scope operator.write" adds one and prints the token once.
 ${keptHash === undefined ? emptyCallers() : keptCaller(keptHash)}
 # Routes beyond the default table, and default routes to close.
@@ -92,6 +94,8 @@ function emptyCallers(): string {
 #    agent: main # every run of this caller goes to this agent
 #    sessionPrefix: "agent:main:agentpage:" # and every session key begins so
 #    from: [10.20.0.0/16] # its tokens are valid from here alone
+#    websocket: relay # it may open ws://…/, within its scopes (not beside agent, sessionPrefix and tools)
+#    denyMethods: [config.*] # methods that its frames may not name; or allowMethods
 #    limits: { requestsPerMinute: 120, body: 1MiB } # before limits.default, key by key
 #    unsafeReportOnly: { until: 2027-01-31 } # a missing scope is audited, not refused; 30 days at most
 `;

@@ -38,8 +38,10 @@ export function warn(config: Config, now: number, report: Report, callersReport:
       'the gateway asks for no secret: any local process can use it directly',
     );
   }
-  if (secretOf(auth) !== undefined && (secretOf(auth)?.length ?? 0) < SHORTEST_SECRET) {
-    report.warning(['gateway', 'auth', 'secret'], `the gateway's secret is shorter than ${SHORTEST_SECRET} characters`);
+  const own = 'secret' in auth ? auth.secret : 'password' in auth ? auth.password : undefined;
+  if (own !== undefined && own.length < SHORTEST_SECRET) {
+    const key = 'secret' in auth ? 'secret' : 'password';
+    report.warning(['gateway', 'auth', key], `the gateway's ${key} is shorter than ${SHORTEST_SECRET} characters`);
   }
   if (config.callers.length === 0) {
     callersReport.warning(

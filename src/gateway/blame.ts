@@ -9,6 +9,7 @@ export type Finding =
   | 'gateway_secret_refused'
   | 'proxy_attribution_required'
   | 'trusted_proxy_refused'
+  | 'device_refused'
   | 'scope_not_honoured'
   | 'endpoint_not_enabled';
 
@@ -19,6 +20,8 @@ const ADVICE: Record<Finding, string> = {
     'The gateway wants client attribution. Its operator should set gateway.trustedProxies in openclaw.json, or use the token hop.',
   trusted_proxy_refused:
     'The gateway does not trust the proxy. Its operator should check auth.mode, trustedProxies, auth.trustedProxy.userHeader, .requiredHeaders and .allowLoopback under gateway in openclaw.json.',
+  device_refused:
+    "The gateway refused the proxy's device identity. Its operator should see that both clocks agree, or forget the device (auth-shim device forget) for a new one.",
   scope_not_honoured:
     'The gateway did not honour the scope that the proxy sent. In this hop its release may not allow this route to any HTTP caller.',
   endpoint_not_enabled:
@@ -85,6 +88,7 @@ function findingOf({ mode }: Hop, { status, body, template, sent }: GatewayAnswe
     return absent && template.startsWith('/v1/') ? 'endpoint_not_enabled' : undefined;
   }
   if (body.includes('proxy_attribution_required')) return 'proxy_attribution_required';
+  if (body.startsWith('DEVICE_')) return 'device_refused';
   // A missing or wrong identity header is the same plain 401 as a wrong secret.
   if (body.includes('trusted_proxy_') || (status === 401 && mode === 'trusted-proxy')) return 'trusted_proxy_refused';
   if (status === 401) return 'gateway_secret_refused';

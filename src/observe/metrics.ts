@@ -213,6 +213,8 @@ export function createMetrics({ version, node, startedMs, sources }: MetricOptio
       if (!forwarded) return;
       if (socket) {
         ended.add(end);
+        // How the gateway left a tunnel is not known: it may have said goodbye.
+        if (socket.framesIn !== undefined && gatewayErrors.has(end)) gatewayErrors.add(end);
         return;
       }
       route.duration.observe(request.ms);

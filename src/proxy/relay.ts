@@ -18,7 +18,7 @@ const MOST_FIRST_BYTES = 64 * 1024;
 /** Errors of the library that it answers with 1009. */
 const TOO_LARGE = /^WS_ERR_UNSUPPORTED_(?:MESSAGE|DATA_PAYLOAD)_LENGTH$/;
 /** Milliseconds between two looks at the peers: thousands of sockets every second would hold up the others. */
-const LOOK_MS = 5_000;
+const LOOK_MS = 2_000;
 /** What frames and their heads may take beyond the payload of the first. */
 const FRAME_HEAD_BYTES = 14;
 
@@ -101,7 +101,7 @@ export class Relay {
   }
 
   /**
-   * Looks after both sides, every 5 s at most: who is silent is asked, who stays silent is dropped.
+   * Looks after both sides, every 2 s at most: who is silent is asked, who stays silent is dropped.
    *
    * @param now milliseconds of a clock that only goes on
    */

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { About, Refused, Upgrade } from '../decision.ts';
-import { ERRORS } from '../errors.ts';
+import { ERRORS, type ErrorCode } from '../errors.ts';
 import { loopbackOnly } from '../gateway/pool.ts';
 import { recordConnect, recordDecision, recordEnd, type Asked, type End, type Observers } from './record.ts';
 import { writeRawRefusal } from './refuse.ts';
@@ -103,6 +103,7 @@ export async function openRelay(opening: Opening, entrance: Upgrade | FirstFrame
         in: bytesIn,
         out: bytesOut,
         end,
+        code: end === 'refused' ? codeOf(more) : undefined,
         reason: more.detail,
         forwarded: true,
         socket: { close: close.code, closeReason: close.reason, framesIn, framesOut },
@@ -197,4 +198,9 @@ export async function openTunnelled(opening: Opening, upgrade: Upgrade): Promise
 /** Milliseconds to a tenth. The 101 is the first byte, and comes at once. */
 function took(started: number): Pick<End, 'ms' | 'ttfb'> {
   return { ms: Math.round((performance.now() - started) * 10) / 10, ttfb: 0 };
+}
+
+/** The code of a refusal of the shim's own; the gateway's are not in its table. */
+function codeOf({ code = '' }: SocketEnd['more']): ErrorCode | undefined {
+  return Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : undefined;
 }

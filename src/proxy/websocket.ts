@@ -162,8 +162,16 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
       case 'first-frame': {
         const leave = entrances.enter(about.peer);
         const by = (token: string | undefined): Promise<Upgrade | Refused> => enter(arrival, about, token);
-        if (leave) keep(await openRelay(arrival, { about, by, leave }));
-        else refuseSocket(observers, socket, refuse('too_many_sockets'), asked, about);
+        if (!leave) {
+          refuseSocket(observers, socket, refuse('too_many_sockets'), asked, about);
+          return;
+        }
+        try {
+          keep(await openRelay(arrival, { about, by, leave }));
+        } catch (error) {
+          leave();
+          throw error;
+        }
         return;
       }
       default:

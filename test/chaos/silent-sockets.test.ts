@@ -5,7 +5,7 @@ import { connectAs, startSockets } from '../helpers/sockets.ts';
 import { bearer, TOKENS } from '../helpers/stack.ts';
 
 const SOONEST_MS = 38_000;
-const LATEST_MS = 45_000;
+const LATEST_MS = 48_000;
 
 void t.test('a peer that answers nothing is dropped, one that answers pings is not', async (t) => {
   const stack = await startSockets(t, { gateway: { tickInterval: 3_600_000 } });
@@ -44,5 +44,5 @@ void t.test('a peer that answers nothing is dropped, one that answers pings is n
   t.ok(asked >= 1, 'who answers is asked as well');
   t.equal((await alive.call('sessions.list')).ok, true, 'and stays');
   const ends = stack.lines.filter(({ msg }) => msg === 'request').map(({ end }) => end);
-  t.strictSame(ends.toSorted(), ['caller_idle', 'gateway_idle']);
+  t.strictSame(new Set(ends), new Set(['caller_idle', 'gateway_idle']));
 });

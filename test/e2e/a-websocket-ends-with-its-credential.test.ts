@@ -194,7 +194,7 @@ void t.test('every part of a socket is kept', async (t) => {
     [
       ['decision', 'forward', undefined],
       ['connect', 'refuse', 'insufficient_scope'],
-      ['end', undefined, undefined],
+      ['end', undefined, 'insufficient_scope'],
     ],
   );
   t.notMatch(

@@ -81,7 +81,7 @@ void t.test('the health route is no way in', async (t) => {
   const { port } = await startStack(t, { gatewayUrl: gateway.url, listen: '{ port: 0, health: true }' });
   for (const target of ['/health', '/healthz']) {
     const answer = await rawExchange(port, upgradeHead({ line: `GET ${target} HTTP/1.1`, token: undefined }));
-    t.match([answer.status, answer.body], [400, '"code":"bad_request"']);
+    t.match([answer.status, answer.body], [401, '"code":"missing_token"']);
   }
   t.strictSame(gateway.connections, []);
 });
