@@ -10,6 +10,9 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
   version: string;
 };
 
+/** All is said by then; what is left are timers, and names that a resolver looks for. */
+const LEAVE_MS = 200;
+
 const world: World = {
   env: process.env,
   cwd: process.cwd(),
@@ -36,6 +39,7 @@ const world: World = {
       process.on('SIGINT', on).on('SIGTERM', on);
     }),
   onHangup: (listener) => void process.on('SIGHUP', listener),
+  leave: () => void setTimeout(() => process.exit(), LEAVE_MS).unref(),
   onFault: (listener) => void process.on('uncaughtException', listener),
 };
 

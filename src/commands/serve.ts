@@ -69,6 +69,7 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
     return EXIT.no;
   } finally {
     await log.flush();
+    world.leave();
   }
 }
 

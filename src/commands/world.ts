@@ -24,6 +24,8 @@ export interface World {
   readonly nextSignal: () => Promise<string>;
   /** Calls back at each SIGHUP, which ends the process no more. */
   readonly onHangup: (listener: () => void) => void;
+  /** Ends the process in a moment, whatever it still waits for. */
+  readonly leave: () => void;
   /** Calls back with what was thrown, or rejected, and caught nowhere, which ends the process no more. */
   readonly onFault: (listener: (error: unknown) => void) => void;
 }

@@ -35,6 +35,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   readonly #decision: Forward;
   readonly #body: PassingBody | undefined;
   #controller: Controller | undefined;
+  #recheck: (() => Refusal | undefined) | undefined;
   #aborted: Error | undefined;
   /** Nothing more is written to the caller. */
   #over = false;
@@ -115,8 +116,20 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     if (!this.#exchange.res.writableFinished) this.#abort('caller_gone');
   }
 
+  /**
+   * To be told when undici has the request. One that it could not send at once waits for a connection, and what let
+   * it through may not hold by then.
+   *
+   * @param recheck why it would not be let through any more, or `undefined`
+   */
+  dispatched(recheck: () => Refusal | undefined): void {
+    if (!this.#controller) this.#recheck = recheck;
+  }
+
   onRequestStart(controller: Controller): void {
     this.#controller = controller;
+    const refusal = this.#aborted ? undefined : this.#recheck?.();
+    if (refusal) this.end('refused', refusal);
     if (this.#aborted) controller.abort(this.#aborted);
   }
 

@@ -95,9 +95,6 @@ export async function handshake(parts: HandshakeParts, connected: Connected): Pr
   }
   upgrade.about.socket = { mode: 'relay', scopes, methods: upgrade.caller.methods };
   const attempt = (device: Device): Promise<Attempt> => {
-    // The credential may be gone since the upgrade, or since the last attempt.
-    const refusal = parts.recheck(upgrade);
-    if (refusal) throw refusedFor(asked.id, refusal);
     connected.device = device.id;
     return tryDevice(parts, asked, upgrade, scopes, device);
   };
@@ -152,12 +149,18 @@ interface Attempt {
 }
 
 async function tryDevice(
-  { hop, signal }: HandshakeParts,
+  { hop, signal, recheck }: HandshakeParts,
   asked: AskedConnect,
   upgrade: Upgrade,
   scopes: readonly Scope[],
   device: Device,
 ): Promise<Attempt> {
+  // What held at the upgrade may not hold any more: before the gateway is called, and before it is told anything.
+  const mustHold = (): void => {
+    const refusal = recheck(upgrade);
+    if (refusal) throw refusedFor(asked.id, refusal);
+  };
+  mustHold();
   const unreachable = (error: Error): SocketEnd => refusedFor(asked.id, gatewayFault(error, false).refusal);
   const dialled = await dial(hop.target, upgrade.headersWith(scopes), signal).catch((error: unknown) => {
     throw error instanceof SocketEnd ? error : unreachable(error as Error);
@@ -178,6 +181,7 @@ async function tryDevice(
     };
     const challenge = readChallenge(await next());
     if (!challenge) throw unreachable(new Error('the gateway sent no challenge'));
+    mustHold();
     const id = randomUUID();
     const { caller } = upgrade;
     const { instance } = hop.devices;

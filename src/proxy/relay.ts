@@ -116,10 +116,12 @@ export class Relay {
   async #open(caller: WebSocket): Promise<void> {
     const { socket, limits } = this.#parts;
     this.#caller = caller;
+    const { promise: handshaken, resolve: settle } = Promise.withResolvers<void>();
     caller.on('error', (error) => this.#broken(caller, error));
     caller.once('close', (code: number, reason: Buffer) => {
       this.#ended('caller_gone', caller, { code, reason: reason.toString() });
-      this.#finish(code);
+      // What became of its first frame comes before its end, and what that took is given back after it.
+      void handshaken.then(() => this.#finish(code));
     });
     this.#alive.push(new Liveness(caller, socket));
     const start = socket.bytesRead;
@@ -161,6 +163,7 @@ export class Relay {
       this.end(end);
     } finally {
       for (const timer of timers) clearTimeout(timer);
+      settle();
     }
   }
 

@@ -14,14 +14,14 @@ const WHOLE_BODY_BYTES = 64 * 1024;
  *
  * @param exchange the request
  * @param decision what it is sent as
- * @param recheck asked when its body has come: why it would not be let through any more, or `undefined`
+ * @param recheck asked when its body has come, or a connection: why it would not be let through any more, or `undefined`
  */
 export function sendOn(exchange: Exchange, decision: Forward, recheck: () => Refusal | undefined): void {
   const { req } = exchange;
   const { contentLength, bodyLimit, tools } = decision;
   if (decision.expectContinue) exchange.continue();
   if (!decision.hasBody && !tools) {
-    send(exchange, decision, null);
+    send(exchange, decision, null, recheck);
     return;
   }
   const watch: BodyWatch = {
@@ -36,15 +36,20 @@ export function sendOn(exchange: Exchange, decision: Forward, recheck: () => Ref
         if (exchange.over) return;
         const refusal = recheck() ?? (tools && checkToolBody(tools, body));
         if (refusal) exchange.refuse(refusal);
-        else send(exchange, decision, body);
+        else send(exchange, decision, body, recheck);
       }),
     );
   } else {
-    send(exchange, decision, new PassingBody(req, watch));
+    send(exchange, decision, new PassingBody(req, watch), recheck);
   }
 }
 
-function send(exchange: Exchange, decision: Forward, body: Buffer | PassingBody | null): void {
+function send(
+  exchange: Exchange,
+  decision: Forward,
+  body: Buffer | PassingBody | null,
+  recheck: () => Refusal | undefined,
+): void {
   const passing = body instanceof PassingBody ? body : undefined;
   const { wouldRefuse } = decision.about;
   exchange.decided(wouldRefuse ? 'would_refuse' : 'forward', wouldRefuse);
@@ -64,4 +69,5 @@ function send(exchange: Exchange, decision: Forward, body: Buffer | PassingBody 
     },
     forwarding,
   );
+  forwarding.dispatched(recheck);
 }

@@ -91,7 +91,11 @@ export async function openRelay(opening: Opening, entrance: Upgrade | FirstFrame
     now: Date.now,
     limits: { handshake, firstFrame: later ? firstFrame : handshake },
     failed: (error) => logger.error({ id, err: error }, 'unexpected error'),
-    connected: (connected, code) => recordConnect(observers, id, about, { ...connected, code }),
+    connected(connected, code) {
+      // It was refused, or left, before anything was decided.
+      if (!upgrade) recordDecision(observers, asked, about, 'refuse', codeOf({ code }) ?? 'missing_token');
+      recordConnect(observers, id, about, { ...connected, code });
+    },
     closed({ end, close, more }, { framesIn, framesOut, bytesIn, bytesOut }) {
       closed = true;
       later?.leave();
@@ -201,6 +205,6 @@ function took(started: number): Pick<End, 'ms' | 'ttfb'> {
 }
 
 /** The code of a refusal of the shim's own; the gateway's are not in its table. */
-function codeOf({ code = '' }: SocketEnd['more']): ErrorCode | undefined {
+function codeOf({ code = '' }: { readonly code?: string | undefined }): ErrorCode | undefined {
   return Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : undefined;
 }

@@ -58,7 +58,7 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
   let ending: Refusal | undefined;
   let ended: SocketEnd | undefined;
   let draining = false;
-  let lastClosed: (() => void) | undefined;
+  let lastClosed: PromiseWithResolvers<void> | undefined;
 
   return {
     upgrade(req, socket, head) {
@@ -110,7 +110,9 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
     open: () => sessions.size,
 
     async closed() {
-      if (sessions.size > 0) await new Promise<void>((resolve) => (lastClosed = resolve));
+      if (sessions.size === 0) return;
+      lastClosed ??= Promise.withResolvers();
+      await lastClosed.promise;
     },
   };
 
@@ -125,7 +127,7 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
   function forget(session: Session): void {
     sessions.delete(session);
     quiet.delete(session);
-    if (sessions.size === 0) lastClosed?.();
+    if (sessions.size === 0) lastClosed?.resolve();
   }
 
   /** What was let through may have lost its credential while a store was asked. */

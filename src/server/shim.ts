@@ -1,7 +1,6 @@
 /** The shim as a whole: built from one configuration, started, given others, drained, stopped. */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import type { Server } from 'node:http';
 import type { Config } from '../config/config.ts';
 import { refuse } from '../errors.ts';
 import type { RequestLog } from '../observe/log.ts';
@@ -95,6 +94,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
   });
 
   let draining: Promise<void> | undefined;
+  let stopping: Promise<void> | undefined;
   let reloadDetail: string | undefined;
   const health = createHealth({
     pool: () => serving.current().pool,
@@ -182,15 +182,21 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     clearTimeout(limit);
   }
 
-  async function stop(): Promise<void> {
+  /** The second signal comes while the first is still being obeyed. */
+  function stop(): Promise<void> {
+    stopping ??= end();
+    return stopping;
+  }
+
+  async function end(): Promise<void> {
     clearInterval(recheck);
     endAll();
-    const listening = [server, admin, probes, control].filter((one): one is Server => one?.listening === true);
+    const servers = [server, admin, probes, control].filter((one) => one !== undefined);
+    const listening = servers.filter((one) => one.listening);
     const closed = listening.map((one) => once(one, 'close'));
-    for (const one of listening) {
-      one.close();
-      one.closeAllConnections();
-    }
+    for (const one of listening) one.close();
+    // Also of one that stopped listening before: it waits for them.
+    for (const one of servers) one.closeAllConnections();
     await Promise.all([...closed, sockets.closed(), serving.destroy()]);
     await Promise.all([limiter.close(), observers.close()]);
   }

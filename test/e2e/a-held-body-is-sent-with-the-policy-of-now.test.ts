@@ -1,3 +1,4 @@
+import type { lookup as lookupOfDns } from 'node:dns';
 import t from 'tap';
 import { startRawGateway } from '../helpers/raw-gateway.ts';
 import { openRaw, rawExchange } from '../helpers/raw.ts';
@@ -49,4 +50,25 @@ void t.test('a reload that leaves the caller as it was costs nothing', async (t)
   t.match(await raw.until((text) => text.endsWith('{}')), /\r\n\r\nHTTP\/1\.1 200 /);
   t.match(gateway.text, /\r\nx-openclaw-scopes: operator\.write,operator\.read\r\n/);
   t.equal((await rawExchange(port, get('/v1/models'))).status, 200);
+});
+
+void t.test('nor after a wait for a connection to the gateway', async (t) => {
+  const gateway = await startRawGateway(t);
+  const { promise: asked, resolve: ask } = Promise.withResolvers<() => void>();
+  const lookup = ((_name: string, _options: object, callback: (error: null, addresses: object[]) => void) =>
+    ask(() => callback(null, [{ address: '127.0.0.1', family: 4 }]))) as unknown as typeof lookupOfDns;
+  const { port, reload, nextLine } = await startStack(t, {
+    gatewayUrl: gateway.url.replace('127.0.0.1', 'gateway.test'),
+    callers: before(),
+    limits: { lookup },
+  });
+  const line = nextLine();
+  const raw = await openRaw(t, port);
+  raw.send(post('Content-Length: 2\r\n', '{}'));
+  const found = await asked;
+  await reload(after(['operator.write'], 'allowHeaders: [agent-id]'));
+  found();
+  t.match(await raw.closed(), /^HTTP\/1\.1 408 [^]*"code":"request_timeout"/);
+  t.match(await line, { caller: 'writer', code: 'request_timeout', end: 'refused' });
+  t.equal(gateway.text, '', 'it got a connection, and no byte');
 });

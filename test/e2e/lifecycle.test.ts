@@ -1,11 +1,14 @@
+import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { startGateway } from '../../src/demo/gateway.ts';
 import { runProgram, serve, type Served } from '../helpers/process.ts';
 import { startRawGateway } from '../helpers/raw-gateway.ts';
 import { openRaw, rawExchange } from '../helpers/raw.ts';
-import { get } from '../helpers/request-bytes.ts';
+import { authorized, get } from '../helpers/request-bytes.ts';
+import { connectAs, socketCallers, WRITER } from '../helpers/sockets.ts';
 import { callers, GATEWAY_SECRET } from '../helpers/stack.ts';
 
 const env = { SECRET: GATEWAY_SECRET };
@@ -125,3 +128,47 @@ void t.test('without a control socket, shutdown says how to have one', async (t)
 function shimPort(shim: Served): number {
   return portOf(shim.url);
 }
+
+void t.test('a second signal ends at once, whatever is open', async (t) => {
+  const gateway = await startRawGateway(t, { onRequest: () => undefined });
+  const { shim } = await run(t, gateway.url, 'drain: { timeout: 10m }');
+  const port = shimPort(shim);
+  await openRaw(t, port);
+  const half = await openRaw(t, port);
+  half.send('GET /v1/models HTTP/1.1\r\nHo');
+  const waits = await openRaw(t, port);
+  waits.send(get('/v1/models'));
+  const held = await openRaw(t, port);
+  held.send(`POST /v1/responses HTTP/1.1\r\n${authorized()}Content-Length: 6\r\nExpect: 100-continue\r\n\r\n`);
+  await held.until((text) => text.includes('100 Continue'));
+  const draining = shim.logged(({ msg }) => msg === 'shutting down');
+  shim.child.kill('SIGTERM');
+  await draining;
+  const began = performance.now();
+  const exited = once(shim.child, 'exit');
+  shim.child.kill('SIGTERM');
+  t.strictSame(await exited, [1, null]);
+  t.ok(performance.now() - began < 2_000);
+});
+
+void t.test('also with a WebSocket that does not answer its close', async (t) => {
+  const standIn = await startGateway({ auth: { mode: 'token', token: GATEWAY_SECRET } });
+  t.teardown(() => standIn.close());
+  const lines = socketCallers({ writer: WRITER });
+  const folder = mkdtempSync(join(tmpdir(), 'auth-shim-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'shim.config.yaml');
+  const hop = `gateway: { url: "${standIn.url}", deviceStore: memory, auth: { mode: token, secret: { env: SECRET } } }`;
+  writeFileSync(file, ['listen: { port: 0 }', hop, lines, 'drain: { timeout: 10m }'].join('\n'));
+  const shim = await serve(t, ['-c', file], { env });
+  const { ws } = await connectAs(t, { url: String(shim.listening.url) }, 'writer');
+  ws.pause();
+  const draining = shim.logged(({ msg }) => msg === 'shutting down');
+  shim.child.kill('SIGTERM');
+  await draining;
+  const stopped = shim.logged(({ msg }) => msg === 'stopped');
+  const exited = once(shim.child, 'exit');
+  shim.child.kill('SIGTERM');
+  await stopped;
+  t.strictSame(await exited, [1, null]);
+});

@@ -34,6 +34,7 @@ export function testWorld(cwd: string, more: Partial<World> = {}): TestWorld {
     usage: () => ({ cpu: process.cpuUsage(), memory: process.memoryUsage() }),
     nextSignal: () => new Promise(() => undefined),
     onHangup: () => undefined,
+    leave: () => undefined,
     onFault: () => undefined,
     ...more,
     out: () => written.out,

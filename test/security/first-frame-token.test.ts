@@ -76,10 +76,10 @@ void t.test('in the first frame: let in as who it says, and the gate is asked on
     t.match(await line, { caller: 'reader', status: 101, end: nth < 3 ? 'caller_gone' : 'refused' });
   }
   t.equal(stack.gateway.sockets.length, 2);
-  const records = await audit.records(8);
+  const records = await audit.records(9);
   t.strictSame(
     records.map(({ event, decision }) => decision ?? event),
-    ['forward', 'forward', 'end', 'forward', 'forward', 'end', 'refuse', 'end'],
+    ['forward', 'forward', 'end', 'forward', 'forward', 'end', 'refuse', 'refuse', 'end'],
     'a decision, a connect, an end',
   );
   await nowhere(t, stack, [JSON.stringify(records)], [TOKENS.reader]);
