@@ -215,6 +215,16 @@ export function cleanHello(
   return { ...(withoutUrls(payload) as Record<string, unknown>), auth: { role: ROLE, scopes } };
 }
 
+/**
+ * @param error of the gateway's
+ * @returns the caller's: the device is the shim's
+ */
+export function withoutDevice(error: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  if (!isMap(error.details)) return error;
+  const { deviceId: _, ...details } = error.details;
+  return { ...error, details };
+}
+
 const URL_KEY = /urls?$/i;
 const ABSOLUTE = /^(?:https?|wss?):\/\//i;
 

@@ -37,6 +37,7 @@ export interface DatedDevice {
 
 /** A link at the end of the path could lead anywhere, and a FIFO would be waited for. */
 const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const ROOT = 0;
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 const OTHERS = 0o077;
@@ -64,18 +65,23 @@ export function deviceFile(folder: string, caller: string): string {
 
 /**
  * @param folder of the store
+ * @param owner numeric id of the user that it must belong to, if not to root; `undefined`: to anybody
  * @returns whether it is there
  * @throws DeviceStoreError where others could put a file of their own into it
  */
-export async function checkFolder(folder: string): Promise<boolean> {
+export async function checkFolder(folder: string, owner?: number): Promise<boolean> {
   let mode: number;
+  let uid: number;
   try {
     const found = await stat(folder);
     if (!found.isDirectory()) throw new DeviceStoreError('disk', `${folder} is no folder`);
-    ({ mode } = found);
+    ({ mode, uid } = found);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return false;
     throw asStoreError(error, `${folder} ${readFaultWords(error)}`);
+  }
+  if (isOthers(uid, owner)) {
+    throw new DeviceStoreError('exposed', `${folder} belongs to another user (${uid}), who can put an identity there`);
   }
   if ((mode & OTHERS_WRITE) === 0) return true;
   throw new DeviceStoreError(
@@ -88,12 +94,13 @@ export async function checkFolder(folder: string): Promise<boolean> {
 /**
  * @param folder of the store
  * @param caller whose identity
+ * @param owner as of `checkFolder`
  * @returns it, or `undefined` where there is none
  * @throws DeviceStoreError for a file that was not written by a store, or may be known to others
  */
-export async function readDevice(folder: string, caller: string): Promise<DatedDevice | undefined> {
+export async function readDevice(folder: string, caller: string, owner?: number): Promise<DatedDevice | undefined> {
   const path = deviceFile(folder, caller);
-  const text = await readPrivate(path, caller);
+  const text = await readPrivate(path, caller, owner);
   return text === undefined ? undefined : parse(text, path, caller);
 }
 
@@ -162,12 +169,19 @@ export async function removeDevice(folder: string, caller: string): Promise<bool
   }
 }
 
-async function readPrivate(path: string, caller: string): Promise<string | undefined> {
+function isOthers(uid: number, owner: number | undefined): boolean {
+  return owner !== undefined && uid !== owner && uid !== ROOT;
+}
+
+async function readPrivate(path: string, caller: string, owner?: number): Promise<string | undefined> {
   let file: FileHandle | undefined;
   try {
     file = await open(path, FLAGS);
     const found = await file.stat();
     if (!found.isFile()) throw unfit('damaged', `${path} is no plain file`, caller);
+    if (isOthers(found.uid, owner)) {
+      throw unfit('exposed', `${path} belongs to another user (${found.uid}), who knows its key`, caller);
+    }
     if ((found.mode & OTHERS) !== 0) {
       const mode = `${path} has mode ${octal(found.mode)}: others may know its key`;
       throw unfit('exposed', `${mode}. Where nobody had access, "chmod 600" will do`, caller);

@@ -1,6 +1,8 @@
 /** The device identities of callers: in a folder that replicas may share, or in memory. */
 import { randomBytes } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { CALLER_NAME } from '../config/schema.ts';
 import { readFaultWords } from '../config/world.ts';
 import {
@@ -58,16 +60,34 @@ export interface DeviceStore {
   forget(caller: string): Promise<boolean>;
 }
 
+/** What tests hand in, and who must own the folder: a command of root's may look at that of anybody. */
+export interface DeviceStoreOptions {
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+  /** Numeric id of a user; root may own it, too. */
+  readonly owner?: number | undefined;
+}
+
 /**
  * @param where `gateway.deviceStore`
- * @param now milliseconds since the epoch
+ * @param options clock and owner
  * @returns the store; its folder is made with the first identity
  */
 export function openDeviceStore(
   where: { readonly folder: string } | 'memory',
-  now: () => number = Date.now,
+  { now = Date.now, owner }: DeviceStoreOptions = {},
 ): DeviceStore {
-  return where === 'memory' ? memoryStore(now) : folderStore(where.folder, now);
+  return where === 'memory' ? memoryStore(now) : folderStore(where.folder, now, owner);
+}
+
+/** @returns the numeric id of the user that this process runs as; `undefined` where the system does not tell */
+export function ownUser(): number | undefined {
+  try {
+    return userInfo().uid;
+  } catch {
+    // A container's user without an entry in the user table.
+    return statSync('/proc/self', { throwIfNoEntry: false })?.uid;
+  }
 }
 
 function memoryStore(now: () => number): DeviceStore {
@@ -85,7 +105,7 @@ function memoryStore(now: () => number): DeviceStore {
   };
 }
 
-function folderStore(folder: string, now: () => number): DeviceStore {
+function folderStore(folder: string, now: () => number, owner: number | undefined): DeviceStore {
   /** Many connects of one caller at once make one key, and flush one file. */
   const making = new Map<string, Promise<Device>>();
 
@@ -93,7 +113,7 @@ function folderStore(folder: string, now: () => number): DeviceStore {
     const device = createDevice();
     for (;;) {
       if (await writeDevice(folder, caller, { device, createdAt: now() }, 'first')) return device;
-      const theirs = await readDevice(folder, caller);
+      const theirs = await readDevice(folder, caller, owner);
       // It was removed between the two; then this process may be the first.
       if (theirs) return theirs.device;
     }
@@ -102,7 +122,7 @@ function folderStore(folder: string, now: () => number): DeviceStore {
   return {
     instance: undefined,
     async get(caller) {
-      const stored = (await checkFolder(folder)) ? await readDevice(folder, caller) : undefined;
+      const stored = (await checkFolder(folder, owner)) ? await readDevice(folder, caller, owner) : undefined;
       if (stored) return stored.device;
       let made = making.get(caller);
       if (made === undefined) {

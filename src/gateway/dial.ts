@@ -8,7 +8,7 @@ import { loopbackOnly } from './pool.ts';
 /** As the gateway's own limit: a message that it takes, or sends, is not larger. */
 export const MOST_BYTES = 25 * 1024 * 1024;
 /** What a peer may take to answer a close frame before its connection is destroyed, in milliseconds. */
-export const CLOSE_MS = 2_000;
+export const CLOSE_MS = 1_000;
 /** Of an answer that is no 101, as much as a refusal has. */
 const MOST_BODY = 4 * 1024;
 

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { hashToken } from '../callers/token.ts';
 import type { Upgrade } from '../decision.ts';
-import { ERRORS, refuse, type ErrorCode, type Refusal } from '../errors.ts';
+import { refuse, type Refusal } from '../errors.ts';
 import { blameShim } from '../gateway/blame.ts';
 import {
   answerFrame,
@@ -14,6 +14,7 @@ import {
   readConnect,
   readConnectAnswer,
   scopesFor,
+  withoutDevice,
   type AskedConnect,
   type ConnectAnswer,
 } from '../gateway/connect.ts';
@@ -24,6 +25,7 @@ import type { RawToken, Scope } from '../types.ts';
 import { gatewayFault } from './fault.ts';
 import { Inbox, type Message } from './inbox.ts';
 import { SocketEnd, type Close } from './socket-end.ts';
+import { refused, refusedFor } from './socket-refusal.ts';
 import type { RelayHop } from './snapshot.ts';
 
 /** How the caller was let in before its first frame, or how it is with the token that stands there. */
@@ -59,11 +61,6 @@ export interface Ready {
   readonly rest: readonly Message[];
 }
 
-/** What is wrong with a frame, in the gateway's words for it. */
-const INVALID = 'INVALID_REQUEST';
-const UNAVAILABLE = 'UNAVAILABLE';
-/** Bytes of a close reason; the words of the table are ASCII. */
-const MOST_REASON = 120;
 /** The gateway's details of a connect that is refused for the shim's own credential or device. */
 const OURS = /^(?:AUTH_|DEVICE_)/;
 
@@ -74,7 +71,7 @@ const OURS = /^(?:AUTH_|DEVICE_)/;
  * @throws SocketEnd with what the caller is told, and with what its socket is closed
  */
 export async function handshake(parts: HandshakeParts, connected: Connected): Promise<Ready> {
-  const { inbox, send, entrance, hop, signal } = parts;
+  const { inbox, send, entrance, signal } = parts;
   send(challengeFrame(randomUUID(), parts.now()));
   const first = await inbox.next(signal);
   if (!first) throw new SocketEnd('caller_gone', { code: 1006, reason: '' });
@@ -94,40 +91,71 @@ export async function handshake(parts: HandshakeParts, connected: Connected): Pr
     throw refusedFor(asked.id, refuse('insufficient_scope', { message }));
   }
   upgrade.about.socket = { mode: 'relay', scopes, methods: upgrade.caller.methods };
-  const attempt = (device: Device): Promise<Attempt> => {
+  const made: Attempt[] = [];
+  try {
+    const {
+      answer,
+      dialled,
+      inbox: gatewayInbox,
+    } = await connectAs(parts, { asked, upgrade, scopes }, connected, made);
+    if (!answer.ok) throw await refusedByGateway(parts, asked, upgrade.caller.name, answer, dialled);
+    if (inbox.length > 0)
+      throw refused('bad_request', { code: 1008, reason: 'a frame came before the answer to connect' });
+    dialled.ws.pause();
+    return {
+      dialled,
+      hello: answerFrame(asked.id, cleanHello(answer.payload, asked.scopes ?? upgrade.caller.scopes, scopes)),
+      rest: gatewayInbox.detach(),
+    };
+  } catch (error) {
+    for (const { dialled } of made) dialled.ws.terminate();
+    throw error;
+  }
+}
+
+/** What is asked of the gateway, and for whom. */
+interface Asking {
+  readonly asked: AskedConnect;
+  readonly upgrade: Upgrade;
+  readonly scopes: readonly Scope[];
+}
+
+/** Connects with the caller's device, or where its scopes have grown, with a new one that takes its place. */
+async function connectAs(
+  parts: HandshakeParts,
+  asking: Asking,
+  connected: Connected,
+  made: Attempt[],
+): Promise<Attempt> {
+  const { hop, logger } = parts;
+  const { name } = asking.upgrade.caller;
+  const attempt = async (device: Device): Promise<Attempt> => {
     connected.device = device.id;
-    return tryDevice(parts, asked, upgrade, scopes, device);
+    const one = await tryDevice(parts, asking, device);
+    made.push(one);
+    return one;
   };
-  const { name } = upgrade.caller;
   const kept = await hop.devices.get(name);
-  let made = await attempt(kept);
-  if (!made.answer.ok && hop.pairsSilently && made.answer.about.reason === 'scope-upgrade') {
-    // Up to 2026.5.28 a device that asks for more needs an operator; a new one does not.
-    const fresh = hop.candidates.get(name) ?? createDevice();
-    hop.candidates.set(name, fresh);
-    const second = await attempt(fresh);
-    if (second.answer.ok) {
-      made.dialled.ws.terminate();
-      await hop.devices.replace(name, fresh);
-      hop.candidates.delete(name);
-      made = second;
-    } else {
-      connected.device = kept.id;
-      second.dialled.ws.terminate();
-    }
+  const first = await attempt(kept);
+  if (first.answer.ok || !hop.pairsSilently || first.answer.about.reason !== 'scope-upgrade') return first;
+  // Up to 2026.5.28 a device that asks for more needs an operator; a new one does not.
+  const fresh = hop.candidates.get(name) ?? createDevice();
+  hop.candidates.set(name, fresh);
+  const second = await attempt(fresh);
+  if (!second.answer.ok) {
+    second.dialled.ws.terminate();
+    connected.device = kept.id;
+    return first;
   }
-  const { answer, dialled, inbox: gatewayInbox } = made;
-  if (!answer.ok) throw await refusedByGateway(parts, asked, name, answer, dialled);
-  if (inbox.length > 0) {
-    dialled.ws.terminate();
-    throw refused('bad_request', { code: 1008, reason: 'a frame came before the answer to connect' });
+  first.dialled.ws.terminate();
+  try {
+    await hop.devices.replace(name, fresh);
+    hop.candidates.delete(name);
+  } catch (error) {
+    // It stays a candidate, and is tried again at the next connect.
+    logger.warn({ caller: name, err: error }, 'the new device identity of this caller cannot be kept');
   }
-  dialled.ws.pause();
-  return {
-    dialled,
-    hello: answerFrame(asked.id, cleanHello(answer.payload, asked.scopes ?? upgrade.caller.scopes, scopes)),
-    rest: gatewayInbox.detach(),
-  };
+  return second;
 }
 
 async function enter(entrance: Entrance, { id, token }: AskedConnect): Promise<Upgrade> {
@@ -150,9 +178,7 @@ interface Attempt {
 
 async function tryDevice(
   { hop, signal, recheck }: HandshakeParts,
-  asked: AskedConnect,
-  upgrade: Upgrade,
-  scopes: readonly Scope[],
+  { asked, upgrade, scopes }: Asking,
   device: Device,
 ): Promise<Attempt> {
   // What held at the upgrade may not hold any more: before the gateway is called, and before it is told anything.
@@ -235,34 +261,8 @@ async function refusedByGateway(
   }
   const code = close.code === 1006 || close.code === 1005 ? 1008 : close.code;
   const end = { code, reason: close.reason || 'the gateway refused the connect' };
-  return new SocketEnd('refused', end, { frame: errorFrame(asked.id, error), code: about.detail || about.code });
-}
-
-/**
- * @param id of the request to answer, if there is one
- * @param refusal of the shim's own
- * @returns it in the gateway's error shape
- */
-export function refusedFor(id: string | undefined, refusal: Refusal): SocketEnd {
-  const { code, message, reason, retryAfter } = refusal;
-  const { status, message: standard } = ERRORS[code];
-  const error = {
-    code: status >= 500 || status === 429 ? UNAVAILABLE : INVALID,
-    message: message ?? standard,
-    details: { code },
-    ...(retryAfter !== undefined && { retryable: true, retryAfterMs: retryAfter * 1000 }),
-  };
-  const close = {
-    code: status === 502 || status === 504 ? 1014 : status === 503 ? 1013 : 1008,
-    reason: `${code}: ${error.message}`.slice(0, MOST_REASON),
-  };
-  return new SocketEnd('refused', close, {
-    ...(id !== undefined && { frame: errorFrame(id, error) }),
-    code,
-    ...(reason !== undefined && { detail: reason }),
+  return new SocketEnd('refused', end, {
+    frame: errorFrame(asked.id, withoutDevice(error)),
+    code: about.detail || about.code,
   });
-}
-
-function refused(code: ErrorCode, close: Close): SocketEnd {
-  return new SocketEnd('refused', close, { code });
 }

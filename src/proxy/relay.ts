@@ -8,10 +8,12 @@ import { errorFrame } from '../gateway/connect.ts';
 import { SOCKET_OPTIONS } from '../gateway/dial.ts';
 import { allowsMethod, readRequestFrame } from '../policy/methods.ts';
 import type { MethodPolicy } from '../types.ts';
-import { handshake, refusedFor, type Connected, type HandshakeParts } from './handshake.ts';
+import { handshake, type Connected, type HandshakeParts } from './handshake.ts';
 import { Inbox, type Message } from './inbox.ts';
 import { Liveness } from './liveness.ts';
+import { pump } from './pump.ts';
 import { SocketEnd, type Close } from './socket-end.ts';
+import { refusedFor } from './socket-refusal.ts';
 
 /** As at the gateway, before it knows who calls. */
 const MOST_FIRST_BYTES = 64 * 1024;
@@ -19,6 +21,8 @@ const MOST_FIRST_BYTES = 64 * 1024;
 const TOO_LARGE = /^WS_ERR_UNSUPPORTED_(?:MESSAGE|DATA_PAYLOAD)_LENGTH$/;
 /** Milliseconds between two looks at the peers: thousands of sockets every second would hold up the others. */
 const LOOK_MS = 2_000;
+/** A frame that is read holds everybody up: 25 MiB of JSON would for seconds. */
+const MOST_JUDGED_BYTES = 1024 * 1024;
 /** What frames and their heads may take beyond the payload of the first. */
 const FRAME_HEAD_BYTES = 14;
 
@@ -182,6 +186,11 @@ export class Relay {
     gateway.once('close', (code: number, reason: Buffer) =>
       this.#ended('gateway_gone', gateway, { code, reason: reason.toString() }),
     );
+    if (gateway.readyState === gateway.CLOSED) {
+      // It left while its answer was looked at.
+      this.#ended('gateway_gone', gateway, { code: 1006, reason: '' });
+      return;
+    }
     const toCaller = pump(gateway, caller, callerSocket, (bytes) => {
       if (this.#end) return false;
       passed.framesOut++;
@@ -206,6 +215,16 @@ export class Relay {
 
   /** Whether a message may pass; it is answered here where it may not. */
   #allows(policy: MethodPolicy, { data, binary }: Message): boolean {
+    if (data.length > MOST_JUDGED_BYTES) {
+      this.end(
+        new SocketEnd(
+          'refused',
+          { code: 1009, reason: 'a frame that is judged has at most 1 MiB' },
+          { code: 'body_too_large' },
+        ),
+      );
+      return false;
+    }
     const frame = binary ? 'a frame must be text' : readRequestFrame(data);
     if (typeof frame === 'string') {
       this.end(new SocketEnd('refused', { code: 1008, reason: frame }, { code: 'bad_request' }));
@@ -259,34 +278,6 @@ export class Relay {
   #finish(code: number): void {
     this.#parts.closed(this.#end ?? new SocketEnd('caller_gone', { code, reason: '' }), this.passed);
   }
-}
-
-/**
- * Messages from one side to the other. Those that come together go out together, in one write; where the other side
- * does not take them, no more are read.
- */
-function pump(
-  from: WebSocket,
-  to: WebSocket,
-  out: Socket,
-  passes: (bytes: number, message: Message) => boolean,
-): (data: Buffer, binary: boolean) => void {
-  let corked = false;
-  const uncork = (): void => {
-    corked = false;
-    out.uncork();
-    if (out.writableNeedDrain) from.pause();
-  };
-  out.on('drain', () => from.resume());
-  return (data, binary) => {
-    if (!passes(data.length, { data, binary })) return;
-    if (!corked) {
-      corked = true;
-      out.cork();
-      queueMicrotask(uncork);
-    }
-    to.send(data, { binary });
-  };
 }
 
 function close(ws: WebSocket | undefined, { code, reason }: Close): void {

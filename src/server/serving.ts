@@ -6,7 +6,7 @@ import { createTokenTable } from '../callers/table.ts';
 import type { Config } from '../config/config.ts';
 import { createGate, type GateParts } from '../gate.ts';
 import type { Device } from '../gateway/device.ts';
-import { openDeviceStore } from '../gateway/device-store.ts';
+import { openDeviceStore, ownUser, type DeviceStore } from '../gateway/device-store.ts';
 import { createGatewayPool, type GatewayPool } from '../gateway/pool.ts';
 import { createPresenter, secretsOf } from '../gateway/present.ts';
 import { createTraceIds, type TraceIds } from '../headers/trace.ts';
@@ -64,7 +64,7 @@ export function createServing(config: Config, admission: Admission, options: Ser
   const pools = new Set<GatewayPool>();
   const candidates = new Map<string, Device>();
   let served = config;
-  let devices = openDeviceStore(config.gateway.deviceStore ?? 'memory');
+  let devices = openDevices(config);
   let snapshot = build(config, openPool(config));
 
   return {
@@ -73,7 +73,7 @@ export function createServing(config: Config, admission: Admission, options: Ser
     apply(next) {
       const { pool } = snapshot;
       if (!isDeepStrictEqual(next.gateway.deviceStore, served.gateway.deviceStore)) {
-        devices = openDeviceStore(next.gateway.deviceStore ?? 'memory');
+        devices = openDevices(next);
       }
       const moved = next.gateway.origin !== served.gateway.origin;
       const waiting = Object.entries(FIXED).flatMap(([keys, read]) =>
@@ -135,6 +135,10 @@ export function createServing(config: Config, admission: Admission, options: Ser
       },
     };
   }
+}
+
+function openDevices({ gateway }: Config): DeviceStore {
+  return openDeviceStore(gateway.deviceStore ?? 'memory', { owner: ownUser() });
 }
 
 function portOf(origin: string): string {

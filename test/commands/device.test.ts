@@ -16,7 +16,7 @@ function folder(t: Test, more = ', deviceStore: devices'): { world: TestWorld; s
       [config]: `gateway: { url: "http://127.0.0.1:18789", auth: ${auth}${more} }\ncallers: [{ name: page }, { name: cron }]\n`,
     }),
   );
-  return { world, store: openDeviceStore({ folder: join(world.cwd, 'devices') }, world.now) };
+  return { world, store: openDeviceStore({ folder: join(world.cwd, 'devices') }, { now: world.now }) };
 }
 
 const CREATED = '2026-12-01T00:00:00.000Z';

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
 import t from 'tap';
-import type { WebSocket } from 'ws';
+import { WebSocketServer, type WebSocket } from 'ws';
 import { audited } from '../helpers/audit.ts';
 import { codeOf, powers } from '../helpers/gateway-client.ts';
 import { connectAs, lineOf, openAs, READER, socketCallers, startSockets, WRITER } from '../helpers/sockets.ts';
@@ -126,6 +127,30 @@ void t.test('either side vanishes', async (t) => {
   stack.gateway.sockets[1]?.ws?.terminate();
   t.strictSame(await closed, { code: 1014, reason: 'the gateway is gone' });
   t.match(await second, { end: 'gateway_gone', socket: { close: 1006 } });
+});
+
+void t.test('a gateway that dies right behind its hello', async (t) => {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  t.teardown(() => server.close());
+  await once(server, 'listening');
+  server.on('connection', (ws, { socket }) => {
+    ws.send(JSON.stringify({ type: 'event', event: 'connect.challenge', payload: { nonce: 'n', ts: 1 } }));
+    ws.once('message', (data: Buffer) => {
+      const { id } = JSON.parse(data.toString()) as { id: string };
+      ws.send(JSON.stringify({ type: 'res', id, ok: true, payload: { type: 'hello-ok' } }), () => socket.destroy());
+    });
+  });
+  const { port } = server.address() as AddressInfo;
+  const stack = await startSockets(t, { gatewayUrl: `http://127.0.0.1:${port}` });
+  for (let i = 0; i < 5; i++) {
+    const line = stack.nextLine();
+    const client = openAs(t, stack, 'reader');
+    await client.next();
+    const params = { minProtocol: 3, maxProtocol: 4 };
+    client.ws.send(JSON.stringify({ type: 'req', id: 'c', method: 'connect', params }));
+    t.strictSame(await client.closed, { code: 1014, reason: 'the gateway is gone' });
+    t.match(await line, { end: 'gateway_gone' });
+  }
 });
 
 void t.test('a shim that stops says so', async (t) => {

@@ -1,7 +1,8 @@
 import { createHash, createPublicKey, verify } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { readdirSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { mountDisk } from '../helpers/disk.ts';
 import { codeOf, powers } from '../helpers/gateway-client.ts';
 import { connectAs, lineOf, openAs, READER, socketCallers, startSockets, WRITER } from '../helpers/sockets.ts';
 import { GATEWAY_SECRET, startStack, TOKENS, TRACEPARENT } from '../helpers/stack.ts';
@@ -193,6 +194,27 @@ void t.test("a caller's scopes may grow", async (t) => {
     t.equal(device(), after, 'which is kept');
     t.strictSame(readdirSync(devices), ['reader.json']);
   }
+});
+
+void t.test('a new key that cannot be kept is used all the same, and ends with its socket', async (t) => {
+  const { folder, skip } = mountDisk(t, '64k');
+  if (skip !== false) {
+    t.comment(skip);
+    return;
+  }
+  const stack = await startSockets(t, { gateway: { release: '2026.5.28' }, deviceStore: join(folder, 'devices') });
+  await connectAs(t, stack, 'reader');
+  const { bavail, bsize } = statfsSync(folder);
+  writeFileSync(join(folder, 'filler'), Buffer.alloc(bavail * bsize));
+  await stack.reload(socketCallers({ reader: WRITER }));
+  for (let i = 0; i < 2; i++) {
+    const grown = await connectAs(t, stack, 'reader', { scopes: ['operator.write'] });
+    t.equal(await powers(grown), 'read yes, write yes');
+    t.match(lineOf(stack, 'the new device identity of this caller cannot be kept'), { caller: 'reader' });
+    grown.ws.terminate();
+    await stack.gateway.sockets.at(-1)?.closed;
+  }
+  t.equal(stack.gateway.devices.paired().length, 2, 'the same key is tried again');
 });
 
 void t.test('a device that waits for an operator', async (t) => {

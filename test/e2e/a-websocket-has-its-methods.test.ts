@@ -70,6 +70,20 @@ for (const [name, frame] of DOUBTED) {
   });
 }
 
+void t.test('a frame that takes long to judge is not judged', async (t) => {
+  const stack = await startSockets(t, { callers: callersWith('allowMethods: [health]') });
+  const by = await connectAs(t, stack, 'writer');
+  const request = (size: number): string => {
+    const empty = JSON.stringify({ type: 'req', id: '1', method: 'health', params: { x: '' } });
+    return empty.replace('""', `"${'x'.repeat(size - empty.length)}"`);
+  };
+  by.ws.send(request(1024 * 1024));
+  t.match(await by.next('health', 'tick'), { id: '1' }, 'a whole MiB is');
+  by.ws.send(request(1024 * 1024 + 1));
+  t.match(await by.closed, { code: 1009 });
+  t.equal(stack.gateway.sockets[0]?.frames.length, 1);
+});
+
 void t.test('who does not read the refusals is not read either', async (t) => {
   const stack = await startSockets(t, { callers: callersWith('allowMethods: [health]') });
   const { ws } = await connectAs(t, stack, 'writer');

@@ -3,6 +3,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import {
+  chownSync,
   chmodSync,
   existsSync,
   mkdirSync,
@@ -19,7 +20,7 @@ import { createInterface } from 'node:readline';
 import { inspect } from 'node:util';
 import t, { type Test } from 'tap';
 import { createDevice } from '../../src/gateway/device.ts';
-import { openDeviceStore, type DeviceStore } from '../../src/gateway/device-store.ts';
+import { openDeviceStore, ownUser, type DeviceStore, type DeviceStoreError } from '../../src/gateway/device-store.ts';
 
 const NOW = Date.UTC(2026, 11, 1);
 
@@ -34,7 +35,7 @@ function open(t: Test): Opened {
   const folder = join(t.testdir(), 'var', 'devices');
   return {
     folder,
-    store: openDeviceStore({ folder }, () => NOW),
+    store: openDeviceStore({ folder }, { now: () => NOW }),
     path: (caller) => join(folder, `${caller}.json`),
   };
 }
@@ -87,7 +88,7 @@ void t.test('many at once get one identity, and one key is written', async (t) =
 
 void t.test('replaced and forgotten elsewhere', async (t) => {
   const { folder, store } = open(t);
-  const elsewhere = openDeviceStore({ folder }, () => NOW + 1000);
+  const elsewhere = openDeviceStore({ folder }, { now: () => NOW + 1000 });
   const first = await store.get('page');
   const accepted = createDevice();
   await elsewhere.replace('page', accepted);
@@ -270,7 +271,7 @@ void t.test('what is no identity is not listed', async (t) => {
 });
 
 void t.test('memory: an instance of its own', async (t) => {
-  const [store, other] = [openDeviceStore('memory', () => NOW), openDeviceStore('memory')];
+  const [store, other] = [openDeviceStore('memory', { now: () => NOW }), openDeviceStore('memory')];
   t.match(store.instance, /^[0-9a-f]{8}$/);
   t.not(store.instance, other.instance);
   const [page, again] = await Promise.all([store.get('page'), store.get('page')]);
@@ -363,3 +364,30 @@ void t.test('a reader sees one identity or the other, also when the writer is ki
     t.match((await store.get('page')).id, /^[0-9a-f]{64}$/);
   }
 });
+
+void t.test(
+  'what belongs to another user is not taken, but for root',
+  { skip: ownUser() !== 0 && 'needs root' },
+  async (t) => {
+    const folder = t.testdir({});
+    chmodSync(folder, 0o700);
+    const mine = openDeviceStore({ folder });
+    const { id } = await mine.get('a');
+    const as = (owner: number | undefined): Promise<string> =>
+      openDeviceStore({ folder }, { owner })
+        .get('a')
+        .then(
+          (device) => device.id,
+          (error: DeviceStoreError) => error.message,
+        );
+    t.equal(await as(1000), id, "root's");
+    chownSync(join(folder, 'a.json'), 1000, 1000);
+    t.match(await as(0), /a\.json belongs to another user \(1000\), who knows its key/);
+    t.equal(await as(1000), id, 'its own');
+    chownSync(join(folder, 'a.json'), 0, 0);
+    chownSync(folder, 1000, 1000);
+    t.match(await as(0), /belongs to another user \(1000\), who can put an identity there/);
+    t.equal(await as(1000), id);
+    t.equal(await as(undefined), id, 'a command looks at all');
+  },
+);
