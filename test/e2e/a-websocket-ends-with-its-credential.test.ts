@@ -129,20 +129,26 @@ void t.test('either side vanishes', async (t) => {
   t.match(await second, { end: 'gateway_gone', socket: { close: 1006 } });
 });
 
-void t.test('a gateway that dies right behind its hello', async (t) => {
+void t.test('a gateway that dies while the key that it took is kept', async (t) => {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   t.teardown(() => server.close());
   await once(server, 'listening');
+  let connects = 0;
   server.on('connection', (ws, { socket }) => {
     ws.send(JSON.stringify({ type: 'event', event: 'connect.challenge', payload: { nonce: 'n', ts: 1 } }));
     ws.once('message', (data: Buffer) => {
       const { id } = JSON.parse(data.toString()) as { id: string };
-      ws.send(JSON.stringify({ type: 'res', id, ok: true, payload: { type: 'hello-ok' } }), () => socket.destroy());
+      const details = { code: 'PAIRING_REQUIRED', reason: 'scope-upgrade' };
+      const refusal = { ok: false, error: { code: 'NOT_PAIRED', message: 'no', details } };
+      const grown = ++connects % 2 === 0;
+      ws.send(JSON.stringify({ type: 'res', id, ...(grown ? { ok: true, payload: { type: 'hello-ok' } } : refusal) }));
+      if (grown) socket.destroySoon();
     });
   });
   const { port } = server.address() as AddressInfo;
-  const stack = await startSockets(t, { gatewayUrl: `http://127.0.0.1:${port}` });
-  for (let i = 0; i < 5; i++) {
+  const deviceStore = `${t.testdir()}/devices`;
+  const stack = await startSockets(t, { gatewayUrl: `http://127.0.0.1:${port}`, deviceStore });
+  for (let i = 0; i < 3; i++) {
     const line = stack.nextLine();
     const client = openAs(t, stack, 'reader');
     await client.next();
@@ -151,6 +157,19 @@ void t.test('a gateway that dies right behind its hello', async (t) => {
     t.strictSame(await client.closed, { code: 1014, reason: 'the gateway is gone' });
     t.match(await line, { end: 'gateway_gone' });
   }
+});
+
+void t.test('a handshake that fails at its end leaves nothing at the gateway', async (t) => {
+  const stack = await startSockets(t);
+  const client = openAs(t, stack, 'reader');
+  await client.next();
+  const params = { minProtocol: 3, maxProtocol: 4 };
+  for (const method of ['connect', 'health']) {
+    client.ws.send(JSON.stringify({ type: 'req', id: method, method, params }));
+  }
+  t.match(await client.closed, { code: 1008, reason: 'a frame came before the answer to connect' });
+  await stack.gateway.sockets[0]?.closed;
+  t.equal(stack.gateway.openSockets, 0);
 });
 
 void t.test('a shim that stops says so', async (t) => {
