@@ -1,4 +1,5 @@
 /** `auth-shim check`: whether the configuration can run, and what deserves a word. */
+import { resolve } from 'node:path';
 import { ConfigError, formatIssue, type Config, type ConfigIssue, type GatewayAuth } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { LOCAL_PASSWORD_RELEASES } from '../config/warnings.ts';
@@ -29,7 +30,8 @@ export async function runCheck(world: World, options: CheckOptions): Promise<num
   }
   const name = options.config;
   try {
-    const { config, warnings } = await loadConfig(name, configWorld(world));
+    const { config, warnings: words } = await loadConfig(name, configWorld(world));
+    const warnings = [...words, ...(await deviceFaults(world, config))];
     if (options.json) writeJson(world, name, true, warnings);
     else {
       world.stdout(`${name}: ok, ${summary(config)}\n`);
@@ -42,6 +44,15 @@ export async function runCheck(world: World, options: CheckOptions): Promise<num
     else world.stderr(`${error.message}\n`);
     return EXIT.config;
   }
+}
+
+/** What a relay would find in the folder of its devices, at a caller's connect and not before. */
+async function deviceFaults({ cwd }: World, { callers, gateway: { deviceStore } }: Config): Promise<ConfigIssue[]> {
+  const relays = callers.some(({ websocket }) => websocket === 'relay');
+  if (!relays || deviceStore === undefined || deviceStore === 'memory') return [];
+  const { openDeviceStore, ownUser } = await import('../gateway/device-store.ts');
+  const { faults } = await openDeviceStore({ folder: resolve(cwd, deviceStore.folder) }, { owner: ownUser() }).list();
+  return faults.map(({ message }) => ({ level: 'warning', path: 'gateway.deviceStore', message }));
 }
 
 function summary({ callers, gateway }: Config): string {

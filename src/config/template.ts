@@ -94,10 +94,12 @@ function emptyCallers(): string {
 #    agent: main # every run of this caller goes to this agent
 #    sessionPrefix: "agent:main:agentpage:" # and every session key begins so
 #    from: [10.20.0.0/16] # its tokens are valid from here alone
-#    websocket: relay # it may open ws://…/, within its scopes (not beside agent, sessionPrefix and tools)
-#    denyMethods: [config.*] # methods that its frames may not name; or allowMethods
 #    limits: { requestsPerMinute: 120, body: 1MiB } # before limits.default, key by key
 #    unsafeReportOnly: { until: 2027-01-31 } # a missing scope is audited, not refused; 30 days at most
+#  - name: dashboard
+#    scopes: [operator.read]
+#    websocket: relay # it may open ws://.../, within its scopes; not beside agent, sessionPrefix and tools
+#    denyMethods: [config.*] # what its frames may not ask; or allowMethods
 `;
 }
 

@@ -90,6 +90,9 @@ function warnOfCaller(caller: Caller, index: number, auth: GatewayAuth, now: num
         : `over since ${day} UTC: it has no effect any more`,
     );
   }
+  if (caller.methods?.allow?.length === 0) {
+    report.warning(['callers', index, 'allowMethods'], `"${caller.name}" has an empty list of methods: it allows none`);
+  }
   if (caller.websocket === 'tunnel') {
     report.warning(
       ['callers', index, 'unsafeTunnel'],
@@ -114,8 +117,13 @@ function warnOfCaller(caller: Caller, index: number, auth: GatewayAuth, now: num
   }
 }
 
-function warnOfRelays({ callers, gateway: { auth, deviceStore } }: Config, report: Report): void {
-  if (!callers.some(({ websocket }) => websocket === 'relay')) return;
+function warnOfRelays({ callers, listen, gateway: { auth, deviceStore } }: Config, report: Report): void {
+  if (!callers.some(({ websocket }) => websocket === 'relay')) {
+    if (listen.websocket.firstFrameToken) {
+      report.warning(['listen', 'websocket', 'firstFrameToken'], 'no caller has "websocket: relay": it lets nobody in');
+    }
+    return;
+  }
   if (deviceStore === 'memory') {
     report.warning(
       ['gateway', 'deviceStore'],

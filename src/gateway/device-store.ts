@@ -145,10 +145,13 @@ function folderStore(folder: string, now: () => number, owner: number | undefine
           faults.push(error);
         }
       };
-      await orFault(() => checkFolder(folder));
-      for (const caller of await callersIn(folder)) {
+      let callers: readonly string[] = [];
+      await orFault(() => checkFolder(folder, owner));
+      // What is no folder is one fault, told above.
+      if (faults.every(({ fault }) => fault !== 'disk')) callers = await callersIn(folder);
+      for (const caller of callers) {
         await orFault(async () => {
-          const stored = await readDevice(folder, caller);
+          const stored = await readDevice(folder, caller, owner);
           if (stored) devices.push(described([caller, stored]));
         });
       }

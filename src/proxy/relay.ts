@@ -21,6 +21,8 @@ const MOST_FIRST_BYTES = 64 * 1024;
 const TOO_LARGE = /^WS_ERR_UNSUPPORTED_(?:MESSAGE|DATA_PAYLOAD)_LENGTH$/;
 /** Milliseconds between two looks at the peers: thousands of sockets every second would hold up the others. */
 const LOOK_MS = 2_000;
+/** A gateway that vanishes says nothing itself (IANA registry: bad gateway). */
+const GATEWAY_LOST = { code: 1014, reason: 'the gateway is gone' } as const;
 /** A frame that is read holds everybody up: 25 MiB of JSON would for seconds. */
 const MOST_JUDGED_BYTES = 1024 * 1024;
 /** What frames and their heads may take beyond the payload of the first. */
@@ -162,7 +164,7 @@ export class Relay {
       socket.off('data', guard);
       this.#relay(caller, ready.dialled, ready.rest, ready.hello, inbox);
     } catch (error) {
-      const end = error instanceof SocketEnd ? error : this.#unexpected(error);
+      const end = error instanceof SocketEnd ? error : this.#unexpected(error, connected.id);
       this.#parts.connected(connected, end.more.code ?? end.end);
       this.end(end);
     } finally {
@@ -243,12 +245,12 @@ export class Relay {
     const other = side === this.#caller ? this.#gateway : this.#caller;
     if (!this.#end) {
       // Told to go is no fault.
-      this.#end = new SocketEnd(how.code === 1006 ? end : 'done', how);
+      const told = how.code === 1006 && end === 'gateway_gone' ? GATEWAY_LOST : how;
+      this.#end = new SocketEnd(how.code === 1006 ? end : 'done', told);
       this.#abort.abort(this.#end);
     }
-    const lost = { code: 1014, reason: 'the gateway is gone' };
     if (other === this.#gateway && how.code === 1006) other?.terminate();
-    else close(other, how.code === 1006 ? lost : how);
+    else close(other, how.code === 1006 ? GATEWAY_LOST : how);
   }
 
   /** It sent what is no WebSocket, or too much of it; the library has answered that. */
@@ -270,9 +272,10 @@ export class Relay {
     (isCaller ? this.#caller : this.#gateway)?.terminate();
   }
 
-  #unexpected(error: unknown): SocketEnd {
+  #unexpected(error: unknown, id: string | undefined): SocketEnd {
     this.#parts.failed(error);
-    return new SocketEnd('error', { code: 1011, reason: 'internal_error' }, { code: 'internal_error' });
+    const { close, more } = refusedFor(id, refuse('internal_error'));
+    return new SocketEnd('error', { ...close, code: 1011 }, more);
   }
 
   #finish(code: number): void {

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { About, Refused, Upgrade } from '../decision.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
+import { DeviceStoreError } from '../gateway/device-store.ts';
 import { loopbackOnly } from '../gateway/pool.ts';
 import { recordConnect, recordDecision, recordEnd, type Asked, type End, type Observers } from './record.ts';
 import { writeRawRefusal } from './refuse.ts';
@@ -90,7 +91,11 @@ export async function openRelay(opening: Opening, entrance: Upgrade | FirstFrame
     logger,
     now: Date.now,
     limits: { handshake, firstFrame: later ? firstFrame : handshake },
-    failed: (error) => logger.error({ id, err: error }, 'unexpected error'),
+    failed(error) {
+      // What is wrong with the store is for the operator to mend, and said in words.
+      if (error instanceof DeviceStoreError) logger.error({ id, caller: about.caller }, error.message);
+      else logger.error({ id, err: error }, 'unexpected error');
+    },
     connected(connected, code) {
       // It was refused, or left, before anything was decided.
       if (!upgrade) recordDecision(observers, asked, about, 'refuse', codeOf({ code }) ?? 'missing_token');

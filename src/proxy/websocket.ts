@@ -43,6 +43,7 @@ type Arrival = Opening & { readonly facts: RequestFacts };
 
 /** What drains and says nothing for so long is in the middle of nothing. Milliseconds. */
 const QUIET_MS = 5_000;
+const NARROWED = 'This caller may do less now than the socket was given.';
 const RESTART = { code: 1012, reason: 'service restart' } as const;
 
 /**
@@ -97,7 +98,8 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
         const refusal = gate.recheck(session.about, false);
         if (refusal) {
           const end = refusal.code === 'expired_token' ? 'expired' : 'revoked';
-          const reason = `${refusal.code}: ${ERRORS[refusal.code].message}`;
+          const words = refusal.code === 'insufficient_scope' ? NARROWED : ERRORS[refusal.code].message;
+          const reason = `${refusal.code}: ${words}`;
           session.end(new SocketEnd(end, { code: 1008, reason }, { code: refusal.code }));
         } else if (draining && isQuiet(session, now)) {
           session.end(new SocketEnd('shutdown', RESTART));

@@ -1,3 +1,5 @@
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { runCheck } from '../../src/commands/check.ts';
 import { digest } from '../helpers/configuration.ts';
@@ -110,4 +112,26 @@ void t.test('the schema for editors', async (t) => {
     'probes',
     'control',
   ]);
+});
+
+void t.test('the folder of the devices is looked at, where one is needed', async (t) => {
+  const folder = t.testdir({
+    [config]: (GATEWAY + CALLER)
+      .replace('} } }', '} }, deviceStore: devices }')
+      .replace('name: a', 'name: a, websocket: relay'),
+    devices: { 'a.json': '{}' },
+  });
+  const err = async (): Promise<string> => {
+    const world = testWorld(folder);
+    t.equal(await runCheck(world, { config }), 0);
+    return world.err();
+  };
+  chmodSync(join(folder, 'devices'), 0o777);
+  t.match(await err(), /gateway\.deviceStore: others may write to .*devices \(mode 0?777\)/);
+  chmodSync(join(folder, 'devices'), 0o700);
+  t.match(await err(), /gateway\.deviceStore: .*a\.json has mode/);
+  rmSync(join(folder, 'devices'), { recursive: true });
+  t.equal(await err(), '', 'one that is not there yet is made');
+  writeFileSync(join(folder, 'devices'), '');
+  t.match(await err(), /gateway\.deviceStore: .*devices is no folder/);
 });

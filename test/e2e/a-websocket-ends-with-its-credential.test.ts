@@ -126,7 +126,7 @@ void t.test('either side vanishes', async (t) => {
   const { closed } = await connectAs(t, stack, 'writer');
   stack.gateway.sockets[1]?.ws?.terminate();
   t.strictSame(await closed, { code: 1014, reason: 'the gateway is gone' });
-  t.match(await second, { end: 'gateway_gone', socket: { close: 1006 } });
+  t.match(await second, { end: 'gateway_gone', socket: { close: 1014 } });
 });
 
 void t.test('a gateway that dies while the key that it took is kept', async (t) => {

@@ -1,5 +1,5 @@
 import { createHash, createPublicKey, verify } from 'node:crypto';
-import { readdirSync, statfsSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { mountDisk } from '../helpers/disk.ts';
@@ -317,3 +317,18 @@ function headersOf(raw: readonly string[]): Record<string, string> {
     raw.flatMap((name, i) => (i % 2 === 0 && !own.test(name) ? [[name.toLowerCase(), raw[i + 1] as string]] : [])),
   );
 }
+
+void t.test('a store that cannot be used is told to the operator, not to the caller', async (t) => {
+  const folder = t.testdir({ 'reader.json': '{}' });
+  chmodSync(folder, 0o700);
+  const stack = await startSockets(t, { deviceStore: folder });
+  const ws = await connectAs(t, stack, 'reader');
+  t.match(ws.hello, { id: 'c', ok: false, error: { code: 'UNAVAILABLE', details: { code: 'internal_error' } } });
+  t.match(await ws.closed, { code: 1011, reason: /^internal_error: / });
+  t.notMatch(JSON.stringify(ws.hello), folder);
+  t.match(
+    stack.lines.find(({ level }) => level === 50),
+    { caller: 'reader', msg: /reader\.json has mode \d+: others may know its key/ },
+  );
+  t.equal(stack.gateway.sockets.length, 0);
+});

@@ -73,7 +73,7 @@ void t.test('which addresses are one', async (t) => {
   }
 });
 
-void t.test('a million addresses and tokens in bounded memory', async (t) => {
+void t.test('300,000 addresses and tokens in bounded memory', async (t) => {
   const { count, tick } = counter();
   const name = (i: number): readonly [string, string] => [
     `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`,
@@ -82,13 +82,13 @@ void t.test('a million addresses and tokens in bounded memory', async (t) => {
   for (let i = 0; i < 1000; i++) count(...name(i));
   const before = process.memoryUsage().heapUsed;
   const began = performance.now();
-  for (let i = 0; i < 1_000_000; i++) {
+  for (let i = 0; i < 300_000; i++) {
     if (i % 5 === 0) tick(1);
     count(...name(i));
   }
   const after = process.memoryUsage().heapUsed;
-  t.comment(`${((performance.now() - began) / 1000).toFixed(2)} µs each, ${((after - before) / 1e6).toFixed(1)} MB`);
-  t.ok(after - before < 50e6, 'with what was not collected yet; unbounded it would be ten times as much');
+  t.comment(`${((performance.now() - began) / 300).toFixed(2)} µs each, ${((after - before) / 1e6).toFixed(1)} MB`);
+  t.ok(after - before < 50e6, 'with what was not collected yet; unbounded it would be three times as much');
 });
 
 void t.test('beyond the bound all others share one count, and it ends', async (t) => {
