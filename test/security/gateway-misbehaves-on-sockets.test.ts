@@ -219,6 +219,6 @@ void t.test('behind a tunnel, a gateway that answers', async (t) => {
     const raw = await openRaw(t, stack.port);
     raw.send(head);
     t.match(await raw.closed(), /^HTTP\/1\.1 101 /);
-    t.match(await line, { status: 101, end: 'gateway_gone', socket: { close: 1014 } });
+    t.match(await line, { status: 101, end: 'gateway_gone', socket: { close: 1006 } });
   });
 });
