@@ -12,7 +12,7 @@ import { readTarget } from './headers/target.ts';
 import { readUpgrade } from './headers/upgrade.ts';
 import { continueTrace, type Trace, type TraceIds } from './headers/trace.ts';
 import type { Admitted, Limiter } from './limits/limiter.ts';
-import { keepsRoute, reportsOnly, samePolicy, type Authorize } from './policy/authorize.ts';
+import { keepsRoute, reportsOnly, keepsPolicy, type Authorize } from './policy/authorize.ts';
 import { authorizeSocket, keepsSocket, wantsUpgrade } from './policy/sockets.ts';
 import type { Caller, CallerLimits, RequestFacts, Route, Scope } from './types.ts';
 
@@ -152,7 +152,7 @@ export function createGate(parts: GateParts): Gate {
       }
       if (!starting) return undefined;
       // Its headers are built: they would tell the gateway what the caller was allowed before.
-      if (policy !== undefined && !samePolicy(policy, caller)) return refuse('request_timeout', CHANGED);
+      if (policy !== undefined && !keepsPolicy(policy, caller)) return refuse('request_timeout', CHANGED);
       // The audit may have failed since it was let through.
       return unaudited() ? refuse('audit_unavailable') : undefined;
     },

@@ -1,5 +1,4 @@
 /** May they: route, scope, and the gateway's own headers that a caller sent. */
-import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/config.ts';
 import { DEFAULT_ROUTES } from '../config/routes.ts';
 import { refuse, type Refusal } from '../errors.ts';
@@ -118,16 +117,20 @@ export function keepsRoute(caller: Caller, route: Route, tools: readonly string[
 }
 
 /**
- * @param one a caller, as it was when the headers of a request were built
- * @param other the same caller by now
- * @returns whether the gateway would be told the same of it. Where it may call from, and how much, is told to nobody
+ * Where it may call from, and how much, is told to nobody.
+ *
+ * @param before a caller, as it was when the headers of a request were built
+ * @param now the same caller by now
+ * @returns whether these headers tell the gateway nothing that the caller may not be said to be any more
  */
-export function samePolicy(one: Caller, other: Caller): boolean {
-  return one === other || isDeepStrictEqual(policyOf(one), policyOf(other));
-}
-
-function policyOf({ scopes, agent, sessionPrefix, allowHeaders, onForbiddenHeader, tools }: Caller): unknown {
-  return { scopes, agent, sessionPrefix, allowHeaders, onForbiddenHeader, tools };
+export function keepsPolicy(before: Caller, now: Caller): boolean {
+  return (
+    before === now ||
+    (before.scopes.every((scope) => hasScope(now.scopes, scope)) &&
+      before.allowHeaders.every((name) => now.allowHeaders.includes(name)) &&
+      before.agent === now.agent &&
+      before.sessionPrefix === now.sessionPrefix)
+  );
 }
 
 /**

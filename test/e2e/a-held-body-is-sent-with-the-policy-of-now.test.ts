@@ -6,10 +6,10 @@ import { get, post } from '../helpers/request-bytes.ts';
 import { caller, startStack, TOKENS } from '../helpers/stack.ts';
 
 const before = (more = ''): string =>
-  `callers:\n${caller('writer', TOKENS.writer, ['operator.write', 'operator.read'], `allowHeaders: [agent-id]${more}`)}`;
+  `callers:\n${caller('writer', TOKENS.writer, ['operator.write', 'operator.read', 'operator.approvals'], `allowHeaders: [agent-id]${more}`)}`;
 const after = (scopes: readonly string[], more: string): string =>
   `callers:\n${caller('writer', TOKENS.writer, scopes, more)}`;
-const SCOPES = ['operator.write', 'operator.read'];
+const SCOPES = ['operator.write', 'operator.approvals'];
 
 const CASES: Readonly<Record<string, string>> = {
   'a scope that the route does not need': after(['operator.write'], 'allowHeaders: [agent-id]'),
@@ -48,7 +48,7 @@ void t.test('a reload that leaves the caller as it was costs nothing', async (t)
   await reload(`${before(', limits: { streams: 9 }, from: [127.0.0.0/8]')}\n${caller('reader', TOKENS.reader, [])}`);
   raw.send(':1');
   t.match(await raw.until((text) => text.endsWith('{}')), /\r\n\r\nHTTP\/1\.1 200 /);
-  t.match(gateway.text, /\r\nx-openclaw-scopes: operator\.write,operator\.read\r\n/);
+  t.match(gateway.text, /\r\nx-openclaw-scopes: operator\.write,operator\.read,operator\.approvals\r\n/);
   t.equal((await rawExchange(port, get('/v1/models'))).status, 200);
 });
 
