@@ -151,8 +151,9 @@ export function createGate(parts: GateParts): Gate {
         return refuse('insufficient_scope', { reason, ...('scope' in route && { scope: route.scope }) });
       }
       if (!starting) return undefined;
-      // Its headers are built: they would tell the gateway what the caller was allowed before.
-      if (policy !== undefined && !keepsPolicy(policy, caller)) return refuse('request_timeout', CHANGED);
+      // Its headers are built: they would tell the gateway what the caller was allowed before. A WebSocket has its grant.
+      if (!('websocket' in route) && policy !== undefined && !keepsPolicy(policy, caller))
+        return refuse('request_timeout', CHANGED);
       // The audit may have failed since it was let through.
       return unaudited() ? refuse('audit_unavailable') : undefined;
     },

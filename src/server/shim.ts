@@ -197,7 +197,12 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     for (const one of listening) one.close();
     // Also of one that stopped listening before: it waits for them.
     for (const one of servers) one.closeAllConnections();
-    await Promise.all([...closed, sockets.closed(), serving.destroy()]);
+    // A handshake that waits for a folder which never answers is not waited for.
+    const recorded = Promise.race([
+      sockets.closed(),
+      new Promise((resolve) => setTimeout(resolve, FAREWELL_MS).unref()),
+    ]);
+    await Promise.all([...closed, recorded, serving.destroy()]);
     await Promise.all([limiter.close(), observers.close()]);
   }
 

@@ -65,6 +65,30 @@ void t.test('what is not narrower ends nothing', async (t) => {
   t.equal(await powers(ws), 'read yes, write no', 'nor does it get more');
 });
 
+void t.test('a handshake is refused for what it would be given alone', async (t) => {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  t.teardown(() => server.close());
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  for (const [scopes, code] of [
+    [['operator.read'], undefined],
+    [['operator.write'], 1008],
+  ] as const) {
+    const stack = await startSockets(t, { gatewayUrl: `http://127.0.0.1:${port}` });
+    const client = openAs(t, stack, 'writer');
+    await client.next();
+    const called = once(server, 'connection') as Promise<[WebSocket]>;
+    const params = { minProtocol: 3, maxProtocol: 4, scopes };
+    client.ws.send(JSON.stringify({ type: 'req', id: 'c', method: 'connect', params }));
+    const [gateway] = await called;
+    await stack.reload(socketCallers({ writer: READER }));
+    gateway.send(JSON.stringify({ type: 'event', event: 'connect.challenge', payload: { nonce: 'n', ts: 1 } }));
+    const told = once(gateway, 'message').then(() => undefined);
+    t.equal(await Promise.race([told, client.closed.then((closed) => closed.code)]), code);
+    gateway.terminate();
+  }
+});
+
 void t.test('an expired token ends its sockets within two seconds', async (t) => {
   const expires = new Date(Date.now() + 500).toISOString();
   const callers = [
