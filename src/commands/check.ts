@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { ConfigError, formatIssue, type Config, type ConfigIssue, type GatewayAuth } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
-import { LOCAL_PASSWORD_RELEASES } from '../config/warnings.ts';
+import { hasRelays, LOCAL_PASSWORD_RELEASES } from '../config/warnings.ts';
 import type { Caller } from '../types.ts';
 import { configWorld } from './config-world.ts';
 import { EXIT } from './exit.ts';
@@ -48,8 +48,7 @@ export async function runCheck(world: World, options: CheckOptions): Promise<num
 
 /** What a relay would find in the folder of its devices, at a caller's connect and not before. */
 async function deviceFaults({ cwd }: World, { callers, gateway: { deviceStore } }: Config): Promise<ConfigIssue[]> {
-  const relays = callers.some(({ websocket }) => websocket === 'relay');
-  if (!relays || deviceStore === undefined || deviceStore === 'memory') return [];
+  if (!hasRelays(callers) || deviceStore === undefined || deviceStore === 'memory') return [];
   const { openDeviceStore, ownUser } = await import('../gateway/device-store.ts');
   const { faults } = await openDeviceStore({ folder: resolve(cwd, deviceStore.folder) }, { owner: ownUser() }).list();
   return faults.map(({ message }) => ({ level: 'warning', path: 'gateway.deviceStore', message }));
@@ -62,8 +61,7 @@ function summary({ callers, gateway }: Config): string {
 
 /** How WebSockets get past a gateway that wants to be told of its callers by a proxy; without a password it is a warning. */
 function relayWords(callers: readonly Caller[], auth: GatewayAuth): string {
-  const relays = callers.some(({ websocket }) => websocket === 'relay');
-  if (!relays || auth.mode !== 'trusted-proxy' || auth.password === undefined) return '';
+  if (!hasRelays(callers) || auth.mode !== 'trusted-proxy' || auth.password === undefined) return '';
   return `, WebSockets relayed with its local password and no forwarded headers (${LOCAL_PASSWORD_RELEASES})`;
 }
 

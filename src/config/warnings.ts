@@ -117,8 +117,16 @@ function warnOfCaller(caller: Caller, index: number, auth: GatewayAuth, now: num
   }
 }
 
+/**
+ * @param callers all of them
+ * @returns whether the shim connects to the gateway for any, with a device of theirs
+ */
+export function hasRelays(callers: readonly Caller[]): boolean {
+  return callers.some(({ websocket }) => websocket === 'relay');
+}
+
 function warnOfRelays({ callers, listen, gateway: { auth, deviceStore } }: Config, report: Report): void {
-  if (!callers.some(({ websocket }) => websocket === 'relay')) {
+  if (!hasRelays(callers)) {
     if (listen.websocket.firstFrameToken) {
       report.warning(['listen', 'websocket', 'firstFrameToken'], 'no caller has "websocket: relay": it lets nobody in');
     }

@@ -57,14 +57,20 @@ const RULES: Readonly<Record<ErrorCode, Rule>> = {
   gateway_timeout: 'gateway',
 };
 
-/** What was decided of a request. Time, status and rule are added: the one by the clock, the others by the code. */
-export interface DecisionRecord {
-  readonly event: 'decision';
+/** What every record of a request has. */
+interface OfRequest {
   /** The request id: `x-request-id` of the answer. */
   readonly id: string;
   readonly caller?: string | undefined;
   /** Id of the token, never the token. */
   readonly credential?: string | undefined;
+  /** Named as OpenTelemetry names it in logs of other formats. */
+  readonly trace_id?: string | undefined;
+}
+
+/** What was decided of a request. Time, status and rule are added: the one by the clock, the others by the code. */
+export interface DecisionRecord extends OfRequest {
+  readonly event: 'decision';
   readonly method: string;
   /** Template of the route. */
   readonly route?: string | undefined;
@@ -82,16 +88,11 @@ export interface DecisionRecord {
   readonly decision: 'forward' | 'refuse' | 'would_refuse' | 'preflight';
   readonly code?: ErrorCode | undefined;
   readonly peer?: string | undefined;
-  /** Named as OpenTelemetry names it in logs of other formats. */
-  readonly trace_id?: string | undefined;
 }
 
 /** What became of the first frame of a WebSocket. */
-export interface ConnectRecord {
+export interface ConnectRecord extends OfRequest {
   readonly event: 'connect';
-  readonly id: string;
-  readonly caller?: string | undefined;
-  readonly credential?: string | undefined;
   /** The scopes that the frame names; `undefined` where it names none and so asks for all. */
   readonly asked?: readonly Scope[] | undefined;
   /** The scopes that the gateway was asked for. */
@@ -102,15 +103,11 @@ export interface ConnectRecord {
   /** Of the shim's table, or the gateway's own. */
   readonly code?: string | undefined;
   readonly peer?: string | undefined;
-  readonly trace_id?: string | undefined;
 }
 
 /** How it ended. Times in milliseconds, sizes in bytes. */
-export interface EndRecord {
+export interface EndRecord extends OfRequest {
   readonly event: 'end';
-  readonly id: string;
-  readonly caller?: string | undefined;
-  readonly credential?: string | undefined;
   readonly method: string;
   readonly route?: string | undefined;
   /** What the caller got; 0 where nothing was answered. */
@@ -125,7 +122,6 @@ export interface EndRecord {
   readonly usage?: Usage | undefined;
   readonly socket?: SocketRecord | undefined;
   readonly end: EndReason;
-  readonly trace_id?: string | undefined;
 }
 
 /** Lines that were dropped just before this one. */

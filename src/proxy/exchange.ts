@@ -214,8 +214,8 @@ export class Exchange {
       status: code ? ERRORS[code].status : this.res.headersSent ? this.res.statusCode : 0,
       code,
       reason: this.#reason,
-      ttfb: round(this.#ttfb ?? ms),
-      ms: round(ms),
+      ttfb: this.#ttfb ?? ms,
+      ms,
       in: this.bytesIn,
       out: this.bytesOut,
       end: this.#end ?? (this.res.writableFinished ? 'done' : 'caller_gone'),
@@ -223,9 +223,4 @@ export class Exchange {
       usage: this.forwarding?.usage,
     });
   }
-}
-
-/** Milliseconds to a tenth. */
-function round(ms: number): number {
-  return Math.round(ms * 10) / 10;
 }

@@ -7,6 +7,7 @@ import type { EndReason } from '../observe/log.ts';
 import type { RequestFacts } from '../types.ts';
 import { Exchange } from './exchange.ts';
 import type { Observers } from './record.ts';
+import { endOf, stillHolds } from './recheck.ts';
 import { answerPreflight, refuseSocket } from './refuse.ts';
 import { sendOn } from './send.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -88,7 +89,14 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
         if (!(decision instanceof Promise)) act(exchange, decision);
         else
           void decision
-            .then((later) => exchange.attempt(() => act(exchange, stillHolds(later))))
+            .then((later) =>
+              exchange.attempt(() =>
+                act(
+                  exchange,
+                  stillHolds(later, (about) => current().gate.recheck(about, true)),
+                ),
+              ),
+            )
             .catch((error: unknown) => exchange.fail(error));
       });
     },
@@ -164,7 +172,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
         if (exchange.res.closed) continue;
         exchange.attempt(() => {
           const refusal = gate.recheck(exchange.about, false);
-          if (refusal) exchange.end(refusal.code === 'expired_token' ? 'expired' : 'revoked', refusal);
+          if (refusal) exchange.end(endOf(refusal), refusal);
         });
       }
     },
@@ -191,15 +199,6 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
   function openOn(socket: Duplex): Exchange | undefined {
     const exchange = latest.get(socket);
     return exchange?.res.closed ? undefined : exchange;
-  }
-
-  /** What was let through may have lost its credential while a store was asked. */
-  function stillHolds(decision: Decision): Decision {
-    const { about } = decision;
-    const refusal = decision.kind === 'forward' ? current().gate.recheck(about, true) : undefined;
-    if (!refusal) return decision;
-    if (decision.kind === 'forward') decision.release();
-    return { ...refusal, about };
   }
 
   function act(exchange: Exchange, decision: Decision): void {

@@ -112,7 +112,8 @@ export type End = Pick<RequestRecord, 'status' | 'ttfb' | 'ms' | 'in' | 'out' | 
  */
 export function recordEnd({ request, audit, metrics, tracing }: Observers, asked: Asked, about: About, end: End): void {
   const { id, method, target } = asked;
-  const { forwarded, usage, code, status, ms, ttfb } = end;
+  const { forwarded, usage, code, status } = end;
+  const [ms, ttfb] = [tenths(end.ms), tenths(end.ttfb)];
   const reason = end.reason === undefined ? undefined : printable(end.reason);
   // Whoever closes a socket chooses the words.
   const closeReason = end.socket?.closeReason && maskTokens(printable(end.socket.closeReason));
@@ -186,3 +187,8 @@ function printable(text: string): string {
 }
 
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\u2028\u2029]/gu;
+
+/** Milliseconds to a tenth. */
+function tenths(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}

@@ -204,9 +204,9 @@ export async function openTunnelled(opening: Opening, upgrade: Upgrade): Promise
   return session;
 }
 
-/** Milliseconds to a tenth. The 101 is the first byte, and comes at once. */
+/** The 101 is the first byte, and comes at once. */
 function took(started: number): Pick<End, 'ms' | 'ttfb'> {
-  return { ms: Math.round((performance.now() - started) * 10) / 10, ttfb: 0 };
+  return { ms: performance.now() - started, ttfb: 0 };
 }
 
 /** The code of a refusal of the shim's own; the gateway's are not in its table. */

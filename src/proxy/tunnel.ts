@@ -1,14 +1,11 @@
 /** A transparent WebSocket: both heads of the handshake are made anew, then bytes pass as they are. */
 import { createHash } from 'node:crypto';
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import { createRequire } from 'node:module';
 import type { LookupFunction, Socket } from 'node:net';
 import { createProxyServer } from 'http-proxy-3';
 import { refuse, type Refusal } from '../errors.ts';
 import { gatewayFault } from './fault.ts';
-
-// By `require` for the reason that `node-http.ts` gives.
-const { Agent } = createRequire(import.meta.url)('node:http') as typeof import('node:http');
+import { Agent } from './node-http.ts';
 
 /** Time for the connection to the gateway and its 101. */
 const DIAL_MS = 10_000;

@@ -7,6 +7,7 @@ import type { EndReason } from '../observe/log.ts';
 import type { RequestFacts } from '../types.ts';
 import { Entrances } from './entrances.ts';
 import { factsOf } from './http.ts';
+import { endOf, stillHolds } from './recheck.ts';
 import { recordDecision, type Asked, type Observers } from './record.ts';
 import { refuseSocket } from './refuse.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -56,9 +57,9 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
   const entrances = new Entrances();
   /** How many messages of a session had passed, and since when no more. */
   const quiet = new Map<Session, { readonly passed: number; readonly since: number }>();
+  /** What those that come now are told. */
   let ending: Refusal | undefined;
   let ended: SocketEnd | undefined;
-  let draining = false;
   let lastClosed: PromiseWithResolvers<void> | undefined;
 
   return {
@@ -77,12 +78,11 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
         refuseSocket(observers, socket, refuse('internal_error'), asked, about);
       };
       const arrival = { ...parts, req, socket, asked, facts, snapshot, forget };
-      void (async () => act(arrival, stillHolds(await snapshot.gate.decide(facts))))().catch(fail);
+      void (async () => act(arrival, stillHolds(await snapshot.gate.decide(facts), recheck)))().catch(fail);
     },
 
     drain() {
       ending = refuse('shutting_down');
-      draining = true;
     },
 
     endAll(reason, refusal) {
@@ -97,11 +97,10 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
       for (const session of sessions) {
         const refusal = gate.recheck(session.about, false);
         if (refusal) {
-          const end = refusal.code === 'expired_token' ? 'expired' : 'revoked';
           const words = refusal.code === 'insufficient_scope' ? NARROWED : ERRORS[refusal.code].message;
           const reason = `${refusal.code}: ${words}`;
-          session.end(new SocketEnd(end, { code: 1008, reason }, { code: refusal.code }));
-        } else if (draining && isQuiet(session, now)) {
+          session.end(new SocketEnd(endOf(refusal), { code: 1008, reason }, { code: refusal.code }));
+        } else if (ending && isQuiet(session, now)) {
           session.end(new SocketEnd('shutdown', RESTART));
         } else {
           session.look(now);
@@ -132,12 +131,8 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
     if (sessions.size === 0) lastClosed?.resolve();
   }
 
-  /** What was let through may have lost its credential while a store was asked. */
-  function stillHolds(decision: Decision): Decision {
-    const refusal = decision.kind === 'upgrade' ? (ending ?? current().gate.recheck(decision.about, true)) : undefined;
-    if (!refusal) return decision;
-    if (decision.kind === 'upgrade') decision.release();
-    return { ...refusal, about: decision.about };
+  function recheck(about: About): Refusal | undefined {
+    return ending ?? current().gate.recheck(about, true);
   }
 
   function keep(session: Session): void {
@@ -193,7 +188,7 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
       return { ...refuse('missing_token', { message: 'Send the token as auth.token of connect.' }), about };
     }
     const rawHeaders = [...facts.rawHeaders, 'authorization', `Bearer ${token}`];
-    const decision = stillHolds(await snapshot.gate.decide({ ...facts, rawHeaders }));
+    const decision = stillHolds(await snapshot.gate.decide({ ...facts, rawHeaders }), recheck);
     if (decision.kind === 'refuse') return decision;
     if (decision.kind === 'upgrade' && decision.mode === 'relay') return decision;
     if (decision.kind === 'upgrade') decision.release();
