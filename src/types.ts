@@ -1,4 +1,5 @@
 /** The nouns of the shim. Nothing here runs. */
+import type { X509Certificate } from 'node:crypto';
 import type { BlockList } from 'node:net';
 
 /** Every operator scope that a gateway release from 2026.3.24 to 2026.9.6 knows. */
@@ -31,6 +32,34 @@ export interface Token {
   /** The first millisecond at which the token is no longer valid. */
   readonly expires?: number;
 }
+
+/** A client certificate whose signatures the listener has verified. Times are milliseconds since the epoch. */
+export interface ClientCertificate {
+  /** SHA-256 of its DER form, 64 lower-case hex digits. */
+  readonly fingerprint: string;
+  /** `cert:` and the first 12 digits of `fingerprint`: the name by which logs call it. */
+  readonly id: string;
+  /** Its subject alternative names (RFC 5280 section 4.2.1.6); the common name names nobody. */
+  readonly uris: readonly string[];
+  readonly dnsNames: readonly string[];
+  /** Whether its extended key usage has client authentication (RFC 5280 section 4.2.1.12). */
+  readonly clientAuth: boolean;
+  readonly notBefore: number;
+  /** The first millisecond at which it is no longer valid. */
+  readonly notAfter: number;
+  /** The certificate and what came with it, in the order in which each is signed by the next. */
+  readonly chain: readonly X509Certificate[];
+  /** The CA bundle, PEM, that it was verified against; `undefined` where another one may have come meanwhile. */
+  readonly verifiedBy: string | undefined;
+}
+
+/** What a certificate is known by: exactly one subject alternative name, or the certificate itself. */
+export type CertificateName =
+  | { readonly uri: string }
+  /** Lower case. */
+  | { readonly dns: string }
+  /** SHA-256 of the DER form, 64 lower-case hex digits. */
+  | { readonly fingerprint: string };
 
 /** The request headers of the gateway's own that a caller may be allowed to send. */
 export const CALLER_HEADERS = [
@@ -71,6 +100,10 @@ export interface MethodPolicy {
 export interface Caller {
   readonly name: string;
   readonly tokens: readonly Token[];
+  /** The client certificates that name this caller. */
+  readonly certificates?: readonly CertificateName[];
+  /** Whether it is another shim, which calls for callers of its own: `scopes` is then what each may have at most. */
+  readonly onBehalf?: true;
   readonly scopes: readonly Scope[];
   readonly allowHeaders: readonly CallerHeader[];
   readonly onForbiddenHeader: 'drop' | 'refuse';
@@ -120,6 +153,8 @@ export interface RequestFacts {
   readonly rawHeaders: readonly string[];
   /** The address of the TCP peer; `undefined` for a unix socket. */
   readonly peer: string | undefined;
+  /** Of the connection, where it showed one. */
+  readonly certificate?: ClientCertificate | undefined;
   /** Only of a request that asks for a WebSocket: whether bytes came behind it, before any answer. */
   readonly upgrade?: { readonly early: boolean };
 }

@@ -17,7 +17,47 @@ export type GatewayAuth =
       readonly clientAddress: string;
       /** The gateway's own password, with which WebSockets of this machine are let in without a proxy's headers. */
       readonly password?: string;
-    };
+    }
+  /** Another shim, which knows this one by its client certificate. */
+  | { readonly mode: 'shim' };
+
+/** Texts of files in PEM; every one was read and found sound. */
+export interface ListenTls {
+  /** The certificate and its intermediates. */
+  readonly cert: string;
+  readonly key: string;
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** Asks for client certificates; `undefined`: none is asked for. */
+  readonly client?: {
+    /** Whom client certificates must come from. */
+    readonly ca: string;
+    /** `accept`: a connection without one goes on, and needs a bearer. */
+    readonly auth: 'require' | 'accept';
+  };
+  /** Open connections are looked at so often, in milliseconds, whether their certificate is still trusted. */
+  readonly recheck: number;
+}
+
+/** How the gateway's TLS is verified, and what the shim shows there. Texts of files in PEM. */
+export interface GatewayTls {
+  /** Nobody else is trusted; `undefined`: the authorities that Node knows, or `fingerprint` alone. */
+  readonly ca?: string;
+  /** The shim's own certificate and key: both, or neither. */
+  readonly cert?: string;
+  readonly key?: string;
+  /** What the certificate must be for, in place of the host in the URL: a DNS name, or a SPIFFE id. */
+  readonly serverName?: string;
+  /** SHA-256 of the one certificate that is taken, 64 lower-case hex digits. */
+  readonly fingerprint?: string;
+}
+
+/** A certificate file in use. */
+export interface CertificateInUse {
+  /** Where the configuration names it: `listen.tls.cert`. */
+  readonly key: string;
+  /** When the first certificate in it ends, milliseconds since the epoch. */
+  readonly notAfter: number;
+}
 
 export interface Address {
   readonly host: string;
@@ -25,8 +65,11 @@ export interface Address {
 }
 
 export interface ListenConfig {
-  /** Where callers connect: a TCP address, or the path of a unix socket. */
-  readonly address: Address | { readonly socket: string };
+  /** Where callers connect: a TCP address, or the path of a unix socket and its permission bits. */
+  readonly address: Address | { readonly socket: string; readonly mode: number };
+  readonly tls?: ListenTls;
+  /** `bearer`: beside a certificate it is the bearer that names the caller. */
+  readonly credentials: 'all' | 'bearer';
   /** Names that `Host` may have: lower case, without port or brackets. */
   readonly hosts: ReadonlySet<string>;
   /** Web origins that may call, as they stand in `Origin`. */
@@ -69,11 +112,15 @@ export interface Config {
   readonly gateway: {
     /** Scheme, host and port: `http://127.0.0.1:18789`. */
     readonly origin: string;
+    readonly tls?: GatewayTls;
+    /** Whether its address may be beyond loopback: only over TLS, and where one side proves to the other who it is. */
+    readonly beyondLoopback: boolean;
     readonly auth: GatewayAuth;
     /** Where the device identities of callers are kept: a folder, as relative as the configuration file's own path. */
     readonly deviceStore?: DeviceStoreConfig;
   };
   readonly callers: readonly Caller[];
+  readonly certificates: readonly CertificateInUse[];
   /** What `routes:` adds to the default table, after `closedRoutes` left it. */
   readonly routes: readonly Route[];
   /** Default routes that the configuration closes: `METHOD template`. */

@@ -62,12 +62,13 @@ export function buildListen(
     address:
       raw.socket === undefined
         ? { host, port: raw.port ?? 18780 }
-        : { socket: socketPath(resolvePath(raw.socket, file, world.home), ['listen', 'socket'], report) },
+        : { socket: socketPath(resolvePath(raw.socket, file, world.home), ['listen', 'socket'], report), mode: 0o600 },
     hosts: new Set([...LOOPBACK_NAMES, ...named, ...buildHosts(raw.hosts ?? [], report)]),
     origins: new Set(buildOrigins(raw.origins ?? [], report)),
     health: raw.health ?? false,
     trustedProxies: buildTrustedProxies(raw.trustedProxies, report),
     unsafeListenPlaintext,
+    credentials: 'all',
     websocket: {
       firstFrameToken: raw.websocket?.firstFrameToken ?? false,
       subprotocolToken: raw.websocket?.subprotocolToken ?? false,

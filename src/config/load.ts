@@ -152,6 +152,7 @@ async function buildConfig(
   const config = {
     listen,
     callers,
+    certificates: [],
     ...buildRoutes(raw.routes ?? [], source),
     limits: {
       body: size(raw.limits?.body, DEFAULT_BODY),
@@ -188,7 +189,7 @@ async function buildConfig(
     );
   }
   if (origin === undefined || auth === undefined) return undefined;
-  return { ...config, gateway: { origin, auth, ...(deviceStore && { deviceStore }) } };
+  return { ...config, gateway: { origin, auth, beyondLoopback: false, ...(deviceStore && { deviceStore }) } };
 }
 
 /** A name is looked up here for a word at start and in `check`; what it resolves to later is checked at every connect. */

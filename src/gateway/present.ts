@@ -86,6 +86,8 @@ export function createPresenter(auth: GatewayAuth): Presenter {
         presentSocket: ({ scopes: given }) => scopes(given),
         connectAuth: undefined,
       };
+    case 'shim':
+      throw new Error('not yet');
     case 'trusted-proxy': {
       const required = auth.requiredHeaders.flat();
       const names = [auth.userHeader, ...auth.requiredHeaders.map(([name]) => name)];
