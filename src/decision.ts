@@ -1,13 +1,18 @@
 /** What the gate answers: the nouns of a decision. Nothing here runs. */
+import type { OnBehalf } from './callers/on-behalf.ts';
 import type { ErrorCode, Refusal } from './errors.ts';
 import type { Trace } from './headers/trace.ts';
 import type { SocketGrant } from './policy/sockets.ts';
-import type { Caller, CallerHeader, Route, Scope, SocketMode, SocketRoute, Token } from './types.ts';
+import type { Caller, CallerHeader, ClientCertificate, Route, Scope, SocketMode, SocketRoute, Token } from './types.ts';
 
 /** What became known of a request on its way through the gate: for log, audit, traces and CORS. */
 export interface About {
   caller?: string;
-  token?: Token;
+  token?: Token | undefined;
+  /** Of the connection, whether it names the caller or not. */
+  certificate?: ClientCertificate | undefined;
+  /** Whom another shim called for. */
+  onBehalf?: OnBehalf | undefined;
   /** The caller as it was judged. */
   policy?: Caller;
   route?: Route | SocketRoute;

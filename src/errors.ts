@@ -28,6 +28,8 @@ export const ERRORS = {
   missing_token: row(401, AUTHENTICATION, 'Send a token as "Authorization: Bearer <token>".', true),
   invalid_token: row(401, AUTHENTICATION, 'The bearer token is not valid.', true),
   expired_token: row(401, AUTHENTICATION, 'The bearer token has expired.', true),
+  invalid_certificate: row(401, AUTHENTICATION, 'The client certificate is not valid for a caller.', true),
+  expired_certificate: row(401, AUTHENTICATION, 'The client certificate is out of its time.', true),
   not_yet_valid_token: row(401, AUTHENTICATION, 'The bearer token is not valid yet.', true),
   insufficient_scope: row(403, PERMISSION, 'The caller lacks the scope that this route needs.'),
   origin_not_allowed: row(403, PERMISSION, 'Requests from this web origin are not allowed.'),
@@ -90,6 +92,14 @@ export function refuse(code: ErrorCode, more: Omit<Refusal, 'kind' | 'code'> = {
 }
 
 /**
+ * @param refusal of a credential
+ * @returns whether nothing but its time is wrong
+ */
+export function isExpired({ code }: Pick<Refusal, 'code'>): boolean {
+  return code === 'expired_token' || code === 'expired_certificate';
+}
+
+/**
  * @param limit most bytes that the body may have
  * @returns the refusal of a body that has more, or says that it will
  */
@@ -117,6 +127,8 @@ export function challenge(refusal: Refusal): string | undefined {
   const bearer = 'Bearer realm="openclaw"';
   switch (refusal.code) {
     case 'missing_token':
+    case 'invalid_certificate':
+    case 'expired_certificate':
       return bearer;
     case 'invalid_token':
     case 'expired_token':

@@ -1,9 +1,10 @@
 /** The gate: the one place where a request is let through or refused. The order below is the contract. */
-import type { Authenticated, TokenTable } from './callers/table.ts';
+import { actFor, actingFor } from './callers/on-behalf.ts';
+import type { Authenticated, CallerTable, Shown } from './callers/table.ts';
 import { contains } from './config/address.ts';
 import type { Config } from './config/config.ts';
 import type { About, Decision, Forward } from './decision.ts';
-import { refuse, refuseLargeBody, type Refusal } from './errors.ts';
+import { isExpired, refuse, refuseLargeBody, type Refusal } from './errors.ts';
 import type { Presenter } from './gateway/present.ts';
 import { clientPeer } from './headers/forwarded.ts';
 import { readHead, type Head } from './headers/head.ts';
@@ -34,7 +35,7 @@ export interface Gate {
 /** The parts that the gate asks, in its order. */
 export interface GateParts {
   readonly config: Config;
-  readonly tokens: TokenTable;
+  readonly callers: CallerTable;
   readonly authorize: Authorize;
   readonly limiter: Pick<Limiter, 'admit' | 'failedLogin'>;
   /** Whether nothing may pass, since the audit is required and cannot be written. */
@@ -50,12 +51,13 @@ export interface GateParts {
  * @returns the gate; it takes facts, never a socket, and throws only for a fault of its own
  */
 export function createGate(parts: GateParts): Gate {
-  const { config, tokens, authorize, limiter, unaudited, presenter, traceIds, now } = parts;
+  const { config, callers, authorize, limiter, unaudited, presenter, traceIds, now } = parts;
   const { listen, limits, stream } = config;
 
   return {
     decide(facts) {
       const about: About = { peer: facts.peer };
+      if (facts.certificate) about.certificate = facts.certificate;
 
       // 0 well-formed?
       const head = readHead(facts);
@@ -81,13 +83,19 @@ export function createGate(parts: GateParts): Gate {
 
       // 1 authenticate
       const authorization = upgrade?.authorization ?? head.authorization;
-      const tokenLater = upgrade && authorization === undefined && listen.websocket.firstFrameToken;
-      if (tokenLater && facts.target === '/') return { kind: 'first-frame', about };
-      const credential = authenticate(authorization, peer);
-      if (credential.kind === 'refuse') return { ...credential, about };
-      const { caller, token } = credential;
+      const credential = authenticate({ authorization, certificate: facts.certificate }, peer);
+      if (credential.kind === 'refuse') {
+        const later = upgrade && authorization === undefined && credential.code === 'missing_token';
+        if (later && listen.websocket.firstFrameToken && facts.target === '/') return { kind: 'first-frame', about };
+        return { ...credential, about };
+      }
+      about.caller = credential.caller.name;
+      about.token = credential.token;
+      const acting = actingFor(credential.caller, head.onBehalf);
+      if ('kind' in acting) return { ...acting, about };
+      const { caller, onBehalf } = acting;
       about.caller = caller.name;
-      about.token = token;
+      if (onBehalf) about.onBehalf = onBehalf;
       about.policy = caller;
       about.scopes = caller.scopes;
 
@@ -133,14 +141,14 @@ export function createGate(parts: GateParts): Gate {
       return admission instanceof Promise ? admission.then(present) : present(admission);
     },
 
-    recheck({ caller: name, token, policy, route, peer, tools, wouldRefuse, socket }, starting) {
-      if (name === undefined || token === undefined || route === undefined) return undefined;
-      const credential = tokens.find(token.hash, now());
-      const goesOn =
-        credential.kind === 'caller' || (credential.code === 'expired_token' && !stream.endAtExpiry && !starting);
-      const { caller } = credential;
-      if (!goesOn || caller === undefined) return credential as Refusal;
-      if (caller.name !== name) return refuse('invalid_token', { reason: 'the token has another caller now' });
+    recheck({ caller: name, token, certificate, onBehalf, policy, route, peer, tools, wouldRefuse, socket }, starting) {
+      if (name === undefined || route === undefined) return undefined;
+      const credential = callers.find({ token, certificate }, now());
+      const goesOn = credential.kind === 'caller' || (isExpired(credential) && !stream.endAtExpiry && !starting);
+      const { caller: owner } = credential;
+      if (!goesOn || owner === undefined) return credential as Refusal;
+      const caller = onBehalf && owner.onBehalf ? actFor(owner, onBehalf) : owner;
+      if (caller.name !== name) return refuse('invalid_token', { reason: `the credential is ${caller.name}'s now` });
       if (!mayComeFrom(caller, peer)) return refuse('invalid_token', { reason: elsewhere(caller, peer) });
       const keeps =
         'websocket' in route
@@ -160,13 +168,13 @@ export function createGate(parts: GateParts): Gate {
   };
 
   /** Too many failures change the answer to a failing credential alone: a valid one passes from anywhere, at any time. */
-  function authenticate(authorization: string | undefined, peer: string | undefined): Authenticated | Refusal {
-    const credential = tokens.authenticate(authorization, now());
+  function authenticate(shown: Shown, peer: string | undefined): Authenticated | Refusal {
+    const credential = callers.authenticate(shown, now());
     const { caller } = credential;
     // From elsewhere nobody learns that a token is one, not even that its time is wrong.
     const away = caller !== undefined && !mayComeFrom(caller, peer);
     if (credential.kind === 'caller' && !away) return credential;
-    const tokenId = credential.kind === 'caller' ? credential.token.id : credential.tokenId;
+    const tokenId = credential.kind === 'caller' ? credential.token?.id : credential.tokenId;
     const refusal = away ? refuse('invalid_token', { reason: elsewhere(caller, peer) }) : (credential as Refusal);
     if (refusal.code === 'missing_token') return refusal;
     const retryAfter = limiter.failedLogin(peer, tokenId);

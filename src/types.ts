@@ -71,6 +71,9 @@ export const CALLER_HEADERS = [
 
 export type CallerHeader = (typeof CALLER_HEADERS)[number];
 
+/** With which a shim tells the next one whom it calls for, and with which scopes: header names, lower case. */
+export const ON_BEHALF = { caller: 'x-auth-shim-caller', scopes: 'x-auth-shim-scopes' } as const;
+
 /** How much a caller may use. What is not there is not limited. */
 export interface CallerLimits {
   readonly requestsPerMinute?: number;

@@ -22,6 +22,8 @@ const TABLE: Readonly<Record<ErrorCode, Row>> = {
     closes: true,
     challenge: invalid('The bearer token is not valid.'),
   },
+  invalid_certificate: { status: 401, type: 'authentication_error', closes: true, challenge: REALM },
+  expired_certificate: { status: 401, type: 'authentication_error', closes: true, challenge: REALM },
   expired_token: {
     status: 401,
     type: 'authentication_error',

@@ -1,7 +1,7 @@
 /** The gate, asked for a WebSocket: the same gate, in the same order. */
 import { BlockList } from 'node:net';
 import t from 'tap';
-import { createTokenTable } from '../src/callers/table.ts';
+import { createCallerTable } from '../src/callers/table.ts';
 import { hashToken } from '../src/callers/token.ts';
 import type { About, Decision, Upgrade } from '../src/decision.ts';
 import { refuse } from '../src/errors.ts';
@@ -38,7 +38,7 @@ function gateOf({ gate, endAtExpiry = true, ...parts }: Parts = {}): Gate {
   const config = { ...made, stream: { ...made.stream, endAtExpiry } };
   return createGate({
     config,
-    tokens: createTokenTable(config.callers),
+    callers: createCallerTable(config.callers),
     authorize: createAuthorize(config, () => 'RANDOM'),
     presenter: createPresenter(config.gateway.auth),
     ...OPEN,

@@ -1,6 +1,6 @@
 import { BlockList } from 'node:net';
 import t from 'tap';
-import { createTokenTable } from '../src/callers/table.ts';
+import { createCallerTable } from '../src/callers/table.ts';
 import { hashToken } from '../src/callers/token.ts';
 import type { ErrorCode } from '../src/errors.ts';
 import type { Decision, Forward } from '../src/decision.ts';
@@ -30,7 +30,7 @@ function decide(facts: Partial<RequestFacts>, parts: ConfigParts = {}): Decision
   const config = testConfig({ callers, bodyLimit: 1000, ...parts, listen });
   const gate = createGate({
     config,
-    tokens: createTokenTable(config.callers),
+    callers: createCallerTable(config.callers),
     authorize: createAuthorize(config, () => 'RANDOM'),
     presenter: createPresenter(config.gateway.auth),
     ...OPEN,
@@ -298,8 +298,8 @@ void t.test('a fault of a part is not a "no"', async (t) => {
   const config = testConfig({ callers });
   const gate = createGate({
     config,
-    tokens: {
-      ...createTokenTable([]),
+    callers: {
+      ...createCallerTable([]),
       authenticate: () => {
         throw new Error('cannot tell');
       },
@@ -321,7 +321,7 @@ void t.test('what was let through is looked at again', async (t) => {
     const config = { ...testConfig({ callers: changed }), stream: { heartbeat: 0, gatewayIdle: 0, endAtExpiry } };
     return createGate({
       config,
-      tokens: createTokenTable(changed),
+      callers: createCallerTable(changed),
       authorize: createAuthorize(config, () => 'RANDOM'),
       presenter: createPresenter(config.gateway.auth),
       ...OPEN,
@@ -369,7 +369,7 @@ void t.test('an invoke goes on with the tools that it was checked against, and w
     const config = testConfig({ callers: changed });
     const gate = createGate({
       config,
-      tokens: createTokenTable(changed),
+      callers: createCallerTable(changed),
       authorize: createAuthorize(config, () => 'RANDOM'),
       presenter: createPresenter(config.gateway.auth),
       ...OPEN,

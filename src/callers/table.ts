@@ -1,46 +1,60 @@
-/** Who calls: the table of bearer tokens, by hash. */
+/** Who calls: the table of bearer tokens, by hash, and of client certificates, by name. */
 import { timingSafeEqual } from 'node:crypto';
 import { refuse, type Refusal } from '../errors.ts';
 import { tokenId } from '../config/callers.ts';
 import { readBearer } from '../headers/bearer.ts';
-import type { Caller, Token } from '../types.ts';
+import type { Caller, ClientCertificate, Token } from '../types.ts';
 import { hasValidChecksum, hashToken, isMintedShape } from './token.ts';
 
-/** The caller that a credential names, and the credential. */
+/** What a caller shows: the value of `Authorization`, and the certificate of its connection. */
+export interface Shown {
+  readonly authorization: string | undefined;
+  readonly certificate?: ClientCertificate | undefined;
+}
+
+/** The caller that was named, and the token if there was one. */
 export interface Authenticated {
   readonly kind: 'caller';
   readonly caller: Caller;
-  readonly token: Token;
+  readonly token: Token | undefined;
 }
-
-/**
- * Answers who calls, from the value of `Authorization`.
- *
- * @param authorization the field value, or `undefined` without the header
- * @param now milliseconds since the epoch
- * @returns the caller, or a refusal with one of the 401 codes
- */
-export type Authenticate = (authorization: string | undefined, now: number) => Authenticated | Unauthenticated;
 
 /** Why nobody is named. */
 export type Unauthenticated = Refusal & {
   /** Id of the token that was shown, known or not; for the count of failed logins. */
-  readonly tokenId?: string;
-  /** Whose token it is, where only its time is wrong. */
+  readonly tokenId?: string | undefined;
+  /** Who would be named, where only the time of a credential is wrong. */
   readonly caller?: Caller;
 };
 
-/** The callers, by what they show. */
-export interface TokenTable {
-  readonly authenticate: Authenticate;
+/** The callers, by what they show. Times are milliseconds since the epoch. */
+export interface CallerTable {
+  /** @returns the caller, or a refusal with one of the 401 codes */
+  readonly authenticate: (shown: Shown, now: number) => Authenticated | Unauthenticated;
   /**
-   * Whose token it is by now, for a request that was let through with it before.
+   * Who is named by now, for a request that was let through before.
    *
-   * @param hash SHA-256 of the token, 64 lower-case hex digits
-   * @param now milliseconds since the epoch
+   * @param before the token and the certificate of then
    */
-  readonly find: (hash: string, now: number) => Authenticated | Unauthenticated;
+  readonly find: (before: Credentials, now: number) => Authenticated | Unauthenticated;
 }
+
+/** What a request was let through with. */
+export interface Credentials {
+  readonly token?: Pick<Token, 'hash'> | undefined;
+  readonly certificate?: ClientCertificate | undefined;
+}
+
+/** How certificates count. */
+export interface CertificateRules {
+  /** `listen.credentials` */
+  readonly credentials: 'all' | 'bearer';
+  /** Whether a certificate that was verified once is still trusted. */
+  readonly trusts: (certificate: ClientCertificate, now: number) => boolean;
+}
+
+/** For where no connection shows any. */
+const NO_CERTIFICATES: CertificateRules = { credentials: 'all', trusts: () => false };
 
 interface Entry {
   readonly caller: Caller;
@@ -50,40 +64,106 @@ interface Entry {
 
 /**
  * Tokens are found by their SHA-256, so that the search tells nothing about a token, and the digest is
- * confirmed in constant time; an unknown token costs the same work (CVE-2026-32595).
+ * confirmed in constant time; an unknown token costs the same work (CVE-2026-32595). Certificates are found by their
+ * subject alternative names, byte for byte but for the case of DNS names, or by their own SHA-256.
  *
- * @param callers every caller with their tokens; hashes are unique
+ * @param callers every caller with their tokens and certificates; hashes and names are unique
+ * @param rules how certificates count
  * @returns the table
  */
-export function createTokenTable(callers: readonly Caller[]): TokenTable {
+export function createCallerTable(
+  callers: readonly Caller[],
+  { credentials, trusts }: CertificateRules = NO_CERTIFICATES,
+): CallerTable {
   const byHash = new Map<string, Entry>();
+  const byCertificate = new Map<string, Caller>();
   for (const caller of callers) {
     for (const token of caller.tokens)
       byHash.set(token.hash, { caller, token, digest: Buffer.from(token.hash, 'hex') });
+    for (const name of caller.certificates ?? []) {
+      const [[kind, value]] = Object.entries(name) as [[string, string]];
+      byCertificate.set(`${kind}:${value}`, caller);
+    }
   }
   const nobody = Buffer.alloc(32);
 
   return {
-    authenticate(authorization, now) {
+    authenticate({ authorization, certificate }, now) {
       const bearer = readBearer(authorization);
-      if (bearer === 'missing') return refuse('missing_token');
       if (bearer === 'malformed') return refuse('invalid_token', { reason: 'not a b64token of 24 to 512 characters' });
+      return bearer === 'missing' ? judge(undefined, certificate, now) : judge(byToken(), certificate, now);
 
-      const hash = hashToken(bearer.token);
-      const entry = byHash.get(hash);
-      const confirmed = timingSafeEqual(Buffer.from(hash, 'hex'), entry?.digest ?? nobody);
-      if (!entry || !confirmed) {
-        const typo = isMintedShape(bearer.token) && !hasValidChecksum(bearer.token);
+      function byToken(): Authenticated | Unauthenticated {
+        const { token } = bearer as Exclude<typeof bearer, string>;
+        const hash = hashToken(token);
+        const entry = byHash.get(hash);
+        const confirmed = timingSafeEqual(Buffer.from(hash, 'hex'), entry?.digest ?? nobody);
+        if (entry && confirmed) return whileValid(entry, now);
+        const typo = isMintedShape(token) && !hasValidChecksum(token);
         const reason = typo ? 'checksum mismatch: mistyped or cut' : 'unknown token';
         return { ...refuse('invalid_token', { reason }), tokenId: tokenId(hash) };
       }
-      return whileValid(entry, now);
     },
-    find(hash, now) {
-      const entry = byHash.get(hash);
-      return entry ? whileValid(entry, now) : refuse('invalid_token', { reason: 'the token was revoked' });
+    find({ token, certificate }, now) {
+      const entry = token && byHash.get(token.hash);
+      if (token && !entry) return refuse('invalid_token', { reason: 'the token was revoked' });
+      return judge(entry && whileValid(entry, now), certificate, now);
     },
   };
+
+  /** A certificate must be valid whoever is named; where both a bearer and it name somebody, it must be the same. */
+  function judge(
+    bearer: Authenticated | Unauthenticated | undefined,
+    certificate: ClientCertificate | undefined,
+    now: number,
+  ): Authenticated | Unauthenticated {
+    if (certificate === undefined) return bearer ?? refuse('missing_token');
+    if (!trusts(certificate, now)) return wrong(certificate, 'is not trusted any more');
+    const named = name(bearer, certificate);
+    if (named.kind === 'refuse' || (certificate.notBefore <= now && now < certificate.notAfter)) return named;
+    const { reason } = wrong(certificate, `is out of its time: ${named.caller.name}`);
+    return { ...refuse('expired_certificate', reason === undefined ? {} : { reason }), caller: named.caller };
+  }
+
+  function name(
+    bearer: Authenticated | Unauthenticated | undefined,
+    certificate: ClientCertificate,
+  ): Authenticated | Unauthenticated {
+    if (bearer && (bearer.kind === 'refuse' || credentials === 'bearer')) return bearer;
+    const owners = ownersOf(certificate);
+    const [owner, another] = owners;
+    if (owner === undefined) {
+      const none = `names no caller (${[...certificate.uris, ...certificate.dnsNames].join(', ') || 'it has no name'})`;
+      return bearer ?? refuse('missing_token', { message: NAMELESS, reason: wordsFor(certificate, none) });
+    }
+    const names = owners.map((caller) => caller.name).join(' and ');
+    if (another) return wrong(certificate, `names ${names}`);
+    if (!certificate.clientAuth) return wrong(certificate, 'lacks the extended key usage clientAuth');
+    if (bearer && bearer.caller !== owner) {
+      return wrong(certificate, `names ${names}, and the token ${bearer.caller.name}`);
+    }
+    return bearer ?? { kind: 'caller', caller: owner, token: undefined };
+  }
+
+  function ownersOf({ uris, dnsNames, fingerprint }: ClientCertificate): Caller[] {
+    const names = [
+      ...uris.map((uri) => `uri:${uri}`),
+      ...dnsNames.map((dns) => `dns:${dns.toLowerCase()}`),
+      `fingerprint:${fingerprint}`,
+    ];
+    return [...new Set(names.flatMap((one) => byCertificate.get(one) ?? []))];
+  }
+}
+
+const NAMELESS =
+  'The client certificate names no caller here. Its operator can add it to callers[].certificates, or send a token as "Authorization: Bearer <token>".';
+
+function wrong(certificate: ClientCertificate, how: string): Refusal {
+  return refuse('invalid_certificate', { reason: wordsFor(certificate, how) });
+}
+
+function wordsFor({ id }: ClientCertificate, how: string): string {
+  return `certificate ${id} ${how}`;
 }
 
 function whileValid({ caller, token }: Entry, now: number): Authenticated | Unauthenticated {

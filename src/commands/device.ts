@@ -33,7 +33,7 @@ export function runDeviceList(world: World, { config, json }: DeviceListOptions)
       caller,
       deviceId: id,
       createdAt: new Date(createdAt).toISOString(),
-      configured: callers.some(({ name }) => name === caller),
+      configured: callers.some(({ name }) => name === caller.split('/', 1)[0]),
       remove: removal(id),
     }));
     if (json) {
@@ -69,7 +69,8 @@ export interface DeviceForgetOptions {
  */
 export function runDeviceForget(world: World, { config, name }: DeviceForgetOptions): Promise<number> {
   return telling(world, async () => {
-    if (!CALLER_NAME.test(name)) {
+    // Of another shim's caller: the name of that shim, a slash, and what it calls its caller.
+    if (!CALLER_NAME.test(name.split('/', 1)[0] as string)) {
       world.stderr(`${CALLER_NAME_WORDS}\n`);
       return EXIT.usage;
     }

@@ -1,5 +1,5 @@
 /** `auth-shim explain`: what would become of a request, and why. */
-import { createTokenTable, type Authenticated } from '../callers/table.ts';
+import { createCallerTable, type Authenticated } from '../callers/table.ts';
 import type { Config } from '../config/config.ts';
 import { errorBody, ERRORS, refuse, type Refusal } from '../errors.ts';
 import type { Decision, Forward, Upgrade } from '../decision.ts';
@@ -71,8 +71,8 @@ function decideAs(
   const websocket = { ...listen.websocket, firstFrameToken: false };
   const gate = createGate({
     config: { ...config, listen: { ...listen, websocket } },
-    presenter: createPresenter(config.gateway.auth),
-    tokens: { authenticate: () => credential, find: () => credential },
+    presenter: createPresenter(config.gateway.auth, listen.tls ? 'https' : 'http'),
+    callers: { authenticate: () => credential, find: () => credential },
     authorize: createAuthorize(config, () => '<random id>'),
     limiter: UNLIMITED,
     unaudited: () => false,
@@ -92,10 +92,11 @@ function decideAs(
   }) as Decision;
 }
 
-/** A live token of the caller, or what a request gets where there is none. */
+/** A certificate or a live token of the caller, or what a request gets where there is none. */
 function credentialOf(caller: Caller, now: number): Authenticated | Refusal {
-  const table = createTokenTable([caller]);
-  const found = caller.tokens.map(({ hash }) => table.find(hash, now));
+  if (caller.certificates !== undefined) return { kind: 'caller', caller, token: undefined };
+  const table = createCallerTable([caller]);
+  const found = caller.tokens.map((token) => table.find({ token }, now));
   const live = found.find(({ kind }) => kind === 'caller');
   if (live) return live;
   const last = found.findLast((one) => one.kind === 'refuse');

@@ -11,7 +11,11 @@ export type Finding =
   | 'trusted_proxy_refused'
   | 'device_refused'
   | 'scope_not_honoured'
-  | 'endpoint_not_enabled';
+  | 'endpoint_not_enabled'
+  | 'shim_refused'
+  | 'shim_ceiling';
+
+const SOCKET = '/';
 
 const ADVICE: Record<Finding, string> = {
   gateway_secret_refused:
@@ -26,6 +30,10 @@ const ADVICE: Record<Finding, string> = {
     'The gateway did not honour the scope that the proxy sent. In this hop its release may not allow this route to any HTTP caller.',
   endpoint_not_enabled:
     'The gateway does not serve this endpoint. Its operator should enable it under gateway.http.endpoints in openclaw.json.',
+  shim_refused:
+    'The proxy beside the gateway refused this proxy. Its operator should see that callers[].certificates there has the certificate of this one, with onBehalf: true, and listen.hosts the name that it is called by.',
+  shim_ceiling:
+    'The proxy beside the gateway lets this proxy do less than it lets its callers do. Its operator should compare the scopes of the two configurations.',
 };
 
 /** How the gateway is reached, as far as its refusals depend on it. */
@@ -55,7 +63,7 @@ export interface GatewayAnswer {
  *   `GET`s with a page and 200, up to 2026.3.28 below `/v1/` too.
  */
 export function mayBlameShim(status: number, contentType: string | undefined): boolean {
-  if (status === 401 || status === 403) return true;
+  if (status === 401 || status === 403 || status === 421) return true;
   const type = contentType?.toLowerCase().split(';', 1)[0];
   return (status === 404 && type === 'text/plain') || (status === 200 && type === 'text/html');
 }
@@ -82,7 +90,10 @@ export function blameShim(hop: Hop, answer: GatewayAnswer): Refusal | undefined 
 }
 
 /** The words are those of the releases from 2026.3.28 to 2026.9.6. */
-function findingOf({ mode }: Hop, { status, body, template, sent }: GatewayAnswer): Finding | undefined {
+function findingOf(hop: Hop, answer: GatewayAnswer): Finding | undefined {
+  const { mode } = hop;
+  const { status, body, template, sent } = answer;
+  if (mode === 'shim') return findingOfShim(answer);
   if (status === 200 || status === 404) {
     const absent = status === 200 ? /^\s*<!doctype html/i.test(body) : body.trim() === 'Not Found';
     return absent && template.startsWith('/v1/') ? 'endpoint_not_enabled' : undefined;
@@ -93,6 +104,19 @@ function findingOf({ mode }: Hop, { status, body, template, sent }: GatewayAnswe
   if (body.includes('trusted_proxy_') || (status === 401 && mode === 'trusted-proxy')) return 'trusted_proxy_refused';
   if (status === 401) return 'gateway_secret_refused';
   if (body.includes('Session kills require')) return 'scope_not_honoured';
-  const missing = /missing scope: ([a-z.]+)/.exec(body)?.[1];
+  const missing = missingScope(body);
   return missing !== undefined && isScope(missing) && hasScope(sent, missing) ? 'scope_not_honoured' : undefined;
+}
+
+/** Of its 403, those that name a scope which this shim had sent along; all others are about the caller. */
+function findingOfShim({ status, body, template, sent }: GatewayAnswer): Finding | undefined {
+  if (status === 401 || status === 421) return 'shim_refused';
+  // A WebSocket asks for scopes that its caller has: what is refused there is refused to this shim.
+  if (template === SOCKET) return 'shim_ceiling';
+  const needed = /"message":"This route needs the scope ([a-z.]+);/.exec(body)?.[1] ?? missingScope(body);
+  return needed !== undefined && isScope(needed) && hasScope(sent, needed) ? 'shim_ceiling' : undefined;
+}
+
+function missingScope(body: string): string | undefined {
+  return /missing scope: ([a-z.]+)/.exec(body)?.[1];
 }

@@ -101,7 +101,8 @@ export interface Connecting {
   /** Of this process, where its devices are its own; several with one name would replace one another. */
   readonly instance: string | undefined;
   readonly scopes: readonly Scope[];
-  readonly device: Device;
+  /** `undefined` where another shim is called, which has devices of its own. */
+  readonly device: Device | undefined;
   readonly auth: ConnectAuth | undefined;
   /** Version of the shim. */
   readonly version: string;
@@ -141,7 +142,7 @@ export function buildConnect(id: string, who: Connecting, { nonce, ts }: Challen
       scopes,
       ...(asked.locale !== undefined && { locale: asked.locale }),
       ...(auth && { auth }),
-      device: signConnect(who.device, signed),
+      ...(who.device && { device: signConnect(who.device, signed) }),
     },
   });
 }

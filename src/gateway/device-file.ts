@@ -2,17 +2,16 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { link, mkdir, open, rename, rm, stat, unlink, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import * as z from 'zod';
-import { CALLER_NAME, CALLER_NAME_WORDS } from '../config/schema.ts';
 import { readFaultWords } from '../config/world.ts';
 import { deviceFromPem, type Device } from './device.ts';
 
 /**
- * `name`: no caller can be called so. `exposed`: others may have read or changed it. `damaged`: it is not what was
+ * `name`: no caller can be called so. `full`: too many callers of other shims have one. `exposed`: others may have read or changed it. `damaged`: it is not what was
  * written. `disk`: the system refuses.
  */
-export type DeviceStoreFault = 'name' | 'exposed' | 'damaged' | 'disk';
+export type DeviceStoreFault = 'name' | 'full' | 'exposed' | 'damaged' | 'disk';
 
 /** Why an identity cannot be used, in words for the operator. They have nothing of what a file holds. */
 export class DeviceStoreError extends Error {
@@ -35,6 +34,11 @@ export interface DatedDevice {
   readonly createdAt: number;
 }
 
+/** Visible ASCII, as the names of callers of other shims are; none begins with a dot. */
+const NAME = /^[A-Za-z0-9][\x21-\x7e]*$/;
+const ESCAPED = /[^A-Za-z0-9._@-]/g;
+/** Of every file system that is in use. */
+const LONGEST_FILE = 255;
 /** A link at the end of the path could lead anywhere, and a FIFO would be waited for. */
 const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const ROOT = 0;
@@ -59,8 +63,27 @@ const content = z.object({
  * @throws DeviceStoreError for what would lead elsewhere
  */
 export function deviceFile(folder: string, caller: string): string {
-  if (!CALLER_NAME.test(caller)) throw new DeviceStoreError('name', CALLER_NAME_WORDS);
-  return join(folder, `${caller}.json`);
+  const file = `${caller.replaceAll(ESCAPED, (one) => `%${one.charCodeAt(0).toString(16)}`)}.json`;
+  if (!NAME.test(caller) || file.length > LONGEST_FILE) {
+    throw new DeviceStoreError('name', `no device identity is kept for the name ${JSON.stringify(caller)}`);
+  }
+  return join(folder, file);
+}
+
+/**
+ * @param file name of a file in the folder of a store
+ * @returns whose identity it is, or `undefined` for what is nothing of the store's
+ */
+export function callerOf(file: string): string | undefined {
+  if (!file.endsWith('.json')) return undefined;
+  const caller = file
+    .slice(0, -'.json'.length)
+    .replaceAll(/%([0-9a-f]{2})/g, (_escape, digits: string) => String.fromCharCode(parseInt(digits, 16)));
+  try {
+    return basename(deviceFile('', caller)) === file ? caller : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**

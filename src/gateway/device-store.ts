@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { CALLER_NAME } from '../config/schema.ts';
 import { readFaultWords } from '../config/world.ts';
 import {
+  callerOf,
   checkFolder,
   DeviceStoreError,
   readDevice,
@@ -90,6 +90,18 @@ export function ownUser(): number | undefined {
   }
 }
 
+/** Callers of other shims are as many as these say; each leaves a pairing record at the gateway. */
+const MOST_ON_BEHALF = 1_000;
+
+function refuseMore(caller: string, known: Iterable<string>): void {
+  if (!caller.includes('/') || [...known].filter((one) => one.includes('/')).length < MOST_ON_BEHALF) return;
+  throw new DeviceStoreError(
+    'full',
+    `there are device identities of ${MOST_ON_BEHALF} callers of other shims: "auth-shim device forget" makes room`,
+    caller,
+  );
+}
+
 function memoryStore(now: () => number): DeviceStore {
   const kept = new Map<string, DatedDevice>();
   const keep = (caller: string, device: Device): Device => {
@@ -98,7 +110,12 @@ function memoryStore(now: () => number): DeviceStore {
   };
   return {
     instance: randomBytes(4).toString('hex'),
-    get: async (caller) => kept.get(caller)?.device ?? keep(caller, createDevice()),
+    async get(caller) {
+      const known = kept.get(caller);
+      if (known) return known.device;
+      refuseMore(caller, kept.keys());
+      return keep(caller, createDevice());
+    },
     replace: async (caller, device) => void keep(caller, device),
     list: async () => ({ devices: [...kept].map(described).sort(byCaller), faults: [] }),
     forget: async (caller) => kept.delete(caller),
@@ -110,6 +127,7 @@ function folderStore(folder: string, now: () => number, owner: number | undefine
   const making = new Map<string, Promise<Device>>();
 
   async function make(caller: string): Promise<Device> {
+    if (caller.includes('/')) refuseMore(caller, await callersIn(folder));
     const device = createDevice();
     for (;;) {
       if (await writeDevice(folder, caller, { device, createdAt: now() }, 'first')) return device;
@@ -170,11 +188,7 @@ async function callersIn(folder: string): Promise<string[]> {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
     throw new DeviceStoreError('disk', `${folder} ${readFaultWords(error)}`);
   }
-  return names
-    .filter((name) => name.endsWith('.json'))
-    .map((name) => name.slice(0, -'.json'.length))
-    .filter((caller) => CALLER_NAME.test(caller))
-    .sort();
+  return names.flatMap((name) => callerOf(name) ?? []).sort();
 }
 
 function described([caller, { device, createdAt }]: readonly [string, DatedDevice]): StoredDevice {

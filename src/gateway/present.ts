@@ -2,7 +2,7 @@
 import { isLoopback } from '../config/address.ts';
 import type { Config, GatewayAuth } from '../config/config.ts';
 import { foldName } from '../headers/families.ts';
-import type { Caller, Route, Scope, SocketMode } from '../types.ts';
+import { ON_BEHALF, type Caller, type Route, type Scope, type SocketMode } from '../types.ts';
 
 /** Required headers may also have values such as `1`, which are no secrets and stand everywhere. */
 const SHORTEST = 8;
@@ -61,9 +61,10 @@ export interface Presenter {
  * them from elsewhere is `proxy_attribution_required`.
  *
  * @param auth how the gateway authenticates
+ * @param scheme by which callers reach the shim
  * @returns the presenter of this hop
  */
-export function createPresenter(auth: GatewayAuth): Presenter {
+export function createPresenter(auth: GatewayAuth, scheme: 'http' | 'https' = 'http'): Presenter {
   switch (auth.mode) {
     case 'token':
     case 'password': {
@@ -86,8 +87,20 @@ export function createPresenter(auth: GatewayAuth): Presenter {
         presentSocket: ({ scopes: given }) => scopes(given),
         connectAuth: undefined,
       };
-    case 'shim':
-      throw new Error('not yet');
+    case 'shim': {
+      const identity = (name: string, given: readonly Scope[]): string[] => [
+        ON_BEHALF.caller,
+        name,
+        ON_BEHALF.scopes,
+        given.join(','),
+      ];
+      return {
+        secretNames: new Set(),
+        present: ({ caller }) => identity(caller.name, caller.scopes),
+        presentSocket: ({ caller, scopes: given }) => identity(caller.name, given),
+        connectAuth: undefined,
+      };
+    }
     case 'trusted-proxy': {
       const required = auth.requiredHeaders.flat();
       const names = [auth.userHeader, ...auth.requiredHeaders.map(([name]) => name)];
@@ -98,7 +111,7 @@ export function createPresenter(auth: GatewayAuth): Presenter {
         'x-forwarded-for',
         clientAddress(peer, auth.clientAddress),
         'x-forwarded-proto',
-        'http',
+        scheme,
         'x-forwarded-host',
         host,
       ];

@@ -22,6 +22,10 @@ const SINGLE: ReadonlySet<string> = new Set([
   'x-openclaw-model',
   'x-openclaw-message-channel',
 ]);
+/** In all spellings (`foldName`); the length is asked first, since no other header has to pay for this. */
+const ON_BEHALF = /^x[^a-z0-9]auth[^a-z0-9]shim[^a-z0-9](?:caller|scopes)$/;
+const ON_BEHALF_LENGTH = 18;
+const NOBODY: Head['onBehalf'] = [];
 /** Two of them are none (W3C Trace Context, level 1, section 3.2). */
 const MANY = '';
 
@@ -47,6 +51,8 @@ export interface Head {
   readonly nominated: readonly string[];
   /** The values of the gateway's own headers that a caller's policy may allow. */
   readonly openclaw: ReadonlyMap<string, string>;
+  /** Every header that folds to one with which a shim says whom it calls for: name and value. */
+  readonly onBehalf: readonly (readonly [string, string])[];
 }
 
 /**
@@ -70,6 +76,7 @@ export function readHead(facts: RequestFacts): Head | Refusal {
   let forwardedFor: string | undefined;
   let requestMethod: string | undefined;
   let traceparent: string | undefined;
+  let onBehalf = NOBODY;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = (rawHeaders[i] as string).toLowerCase();
     const value = rawHeaders[i + 1] as string;
@@ -91,6 +98,8 @@ export function readHead(facts: RequestFacts): Head | Refusal {
       requestMethod = value;
     } else if (name === 'traceparent') {
       traceparent = traceparent === undefined ? value : MANY;
+    } else if (name.length === ON_BEHALF_LENGTH && ON_BEHALF.test(name)) {
+      onBehalf = [...onBehalf, [name, value]];
     }
   }
 
@@ -123,5 +132,6 @@ export function readHead(facts: RequestFacts): Head | Refusal {
     expectContinue: expect !== undefined,
     nominated,
     openclaw,
+    onBehalf,
   };
 }

@@ -30,6 +30,8 @@ const RULES: Readonly<Record<ErrorCode, Rule>> = {
   invalid_token: 'credential',
   expired_token: 'credential',
   not_yet_valid_token: 'credential',
+  invalid_certificate: 'credential',
+  expired_certificate: 'credential',
   insufficient_scope: 'scope',
   origin_not_allowed: 'origin',
   session_not_allowed: 'session',
@@ -62,7 +64,7 @@ interface OfRequest {
   /** The request id: `x-request-id` of the answer. */
   readonly id: string;
   readonly caller?: string | undefined;
-  /** Id of the token, never the token. */
+  /** Id of the token, never the token; that of the certificate where no token was shown. */
   readonly credential?: string | undefined;
   /** Named as OpenTelemetry names it in logs of other formats. */
   readonly trace_id?: string | undefined;

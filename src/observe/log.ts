@@ -9,6 +9,8 @@ export interface RequestRecord {
   readonly id: string;
   readonly caller: string | undefined;
   readonly token: string | undefined;
+  /** Id of the connection's client certificate, whoever named the caller. */
+  readonly certificate?: string | undefined;
   readonly method: string;
   /** Template of the route; `undefined` where none was found. */
   readonly route: string | undefined;

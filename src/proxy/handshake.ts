@@ -63,6 +63,8 @@ export interface Ready {
 
 /** The gateway's details of a connect that is refused for the shim's own credential or device. */
 const OURS = /^(?:AUTH_|DEVICE_)/;
+/** Those of another shim, for this one's certificate or the most that it may ask. */
+const OF_THE_NEXT_SHIM = /^(?:missing_token|invalid_certificate|expired_certificate|insufficient_scope)$/;
 
 /**
  * @param parts both ends and what is between them
@@ -129,12 +131,13 @@ async function connectAs(
 ): Promise<Attempt> {
   const { hop, logger } = parts;
   const { name } = asking.upgrade.caller;
-  const attempt = async (device: Device): Promise<Attempt> => {
-    connected.device = device.id;
+  const attempt = async (device?: Device): Promise<Attempt> => {
+    if (device) connected.device = device.id;
     const one = await tryDevice(parts, asking, device);
     made.push(one);
     return one;
   };
+  if (hop.devices === undefined) return attempt();
   const kept = await hop.devices.get(name);
   const first = await attempt(kept);
   if (first.answer.ok || !hop.pairsSilently || first.answer.about.reason !== 'scope-upgrade') return first;
@@ -179,7 +182,7 @@ interface Attempt {
 async function tryDevice(
   { hop, signal, recheck }: HandshakeParts,
   { asked, upgrade, scopes }: Asking,
-  device: Device,
+  device: Device | undefined,
 ): Promise<Attempt> {
   // What held at the upgrade may not hold any more: before the gateway is called, and before it is told anything.
   const mustHold = (): void => {
@@ -210,7 +213,7 @@ async function tryDevice(
     mustHold();
     const id = randomUUID();
     const { caller } = upgrade;
-    const { instance } = hop.devices;
+    const instance = hop.devices?.instance;
     const { connectAuth: auth, version } = hop;
     ws.send(buildConnect(id, { asked, caller: caller.name, instance, scopes, device, auth, version }, challenge));
     for (;;) {
@@ -232,10 +235,11 @@ async function refusedByGateway(
   { error, about }: Extract<ConnectAnswer, { readonly ok: false }>,
   { ws }: Dialled,
 ): Promise<SocketEnd> {
-  if (OURS.test(about.detail)) {
+  if ((hop.devices === undefined ? OF_THE_NEXT_SHIM : OURS).test(about.detail)) {
     ws.terminate();
     const body = `${about.detail} ${about.message}`;
-    const refusal = blameShim(hop.blame, { status: 401, body, template: '/', sent: [] });
+    const status = about.detail === 'insufficient_scope' ? 403 : 401;
+    const refusal = blameShim(hop.blame, { status, body, template: '/', sent: [] });
     return refusedFor(asked.id, refusal ?? refuse('gateway_refused'));
   }
   if (about.code === '') {

@@ -1,6 +1,6 @@
 /** What was let through, looked at again. */
 import type { About, Decision } from '../decision.ts';
-import type { Refusal } from '../errors.ts';
+import { isExpired, type Refusal } from '../errors.ts';
 import type { EndReason } from '../observe/log.ts';
 
 /**
@@ -23,6 +23,6 @@ export function stillHolds(decision: Decision, recheck: (about: About) => Refusa
  * @param refusal of a recheck
  * @returns why what was let through ends
  */
-export function endOf({ code }: Refusal): EndReason {
-  return code === 'expired_token' ? 'expired' : 'revoked';
+export function endOf(refusal: Refusal): EndReason {
+  return isExpired(refusal) ? 'expired' : 'revoked';
 }

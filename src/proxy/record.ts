@@ -43,7 +43,7 @@ export function recordDecision(
     event: 'decision',
     id,
     caller: about.caller,
-    credential: about.token?.id,
+    credential: credentialOf(about),
     method,
     route: route?.template,
     path: route ? undefined : pathOf(target),
@@ -83,7 +83,7 @@ export function recordConnect({ logger, audit, metrics }: Observers, id: string,
     event: 'connect',
     id,
     caller,
-    credential: about.token?.id,
+    credential: credentialOf(about),
     asked,
     scopes,
     device,
@@ -124,6 +124,7 @@ export function recordEnd({ request, audit, metrics, tracing }: Observers, asked
     id,
     caller: about.caller,
     token: about.token?.id,
+    certificate: about.certificate?.id,
     method,
     route: route?.template,
     path: route ? undefined : pathOf(target),
@@ -149,7 +150,7 @@ export function recordEnd({ request, audit, metrics, tracing }: Observers, asked
     event: 'end',
     id,
     caller: record.caller,
-    credential: record.token,
+    credential: credentialOf(about),
     method,
     route: record.route,
     status,
@@ -174,6 +175,10 @@ export function recordEnd({ request, audit, metrics, tracing }: Observers, asked
 export function pathOf(target: string): string | undefined {
   if (!target.startsWith('/')) return undefined;
   return printable(maskTokens(target.replace(/[?#].*/s, '')).slice(0, 200));
+}
+
+function credentialOf({ token, certificate }: About): string | undefined {
+  return token?.id ?? certificate?.id;
 }
 
 /** @returns the text with what may be a token masked */

@@ -14,7 +14,8 @@ export interface RelayHop {
   readonly connectAuth: ConnectAuth | undefined;
   /** Whether the gateway pairs a new device of this machine without an operator. */
   readonly pairsSilently: boolean;
-  readonly devices: DeviceStore;
+  /** `undefined` where another shim is called, which has devices of its own. */
+  readonly devices: DeviceStore | undefined;
   /** Keys that were tried in place of others and not accepted yet, by caller. */
   readonly candidates: Map<string, Device>;
   /** Version of the shim. */

@@ -2,7 +2,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { lookup as dnsLookup } from 'node:dns';
 import { isDeepStrictEqual } from 'node:util';
-import { createTokenTable } from '../callers/table.ts';
+import { createCallerTable } from '../callers/table.ts';
 import type { Config } from '../config/config.ts';
 import { createGate, type GateParts } from '../gate.ts';
 import type { Device } from '../gateway/device.ts';
@@ -72,7 +72,7 @@ export function createServing(config: Config, admission: Admission, options: Ser
     config: () => served,
     apply(next) {
       const { pool } = snapshot;
-      if (!isDeepStrictEqual(next.gateway.deviceStore, served.gateway.deviceStore)) {
+      if (!isDeepStrictEqual(devicesOf(next), devicesOf(served))) {
         devices = openDevices(next);
       }
       const moved = next.gateway.origin !== served.gateway.origin;
@@ -100,13 +100,16 @@ export function createServing(config: Config, admission: Admission, options: Ser
 
   function build(config: Config, pool: GatewayPool): Snapshot {
     const { auth, origin } = config.gateway;
-    const presenter = createPresenter(auth);
+    const presenter = createPresenter(auth, config.listen.tls ? 'https' : 'http');
     const hop = { mode: auth.mode, secretNames: presenter.secretNames, secrets: secretsOf(config) };
     const direct = auth.mode !== 'trusted-proxy' || auth.password !== undefined;
     const gate = createGate({
       config,
       presenter,
-      tokens: createTokenTable(config.callers),
+      callers: createCallerTable(config.callers, {
+        credentials: config.listen.credentials,
+        trusts: () => false,
+      }),
       authorize: createAuthorize(config, randomUUID),
       ...admission,
       traceIds,
@@ -137,7 +140,12 @@ export function createServing(config: Config, admission: Admission, options: Ser
   }
 }
 
-function openDevices({ gateway }: Config): DeviceStore {
+function devicesOf({ gateway: { auth, deviceStore } }: Config): unknown {
+  return auth.mode === 'shim' ? 'shim' : deviceStore;
+}
+
+function openDevices({ gateway }: Config): DeviceStore | undefined {
+  if (gateway.auth.mode === 'shim') return undefined;
   return openDeviceStore(gateway.deviceStore ?? 'memory', { owner: ownUser() });
 }
 

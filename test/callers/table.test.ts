@@ -1,5 +1,5 @@
 import t from 'tap';
-import { createTokenTable, type Unauthenticated } from '../../src/callers/table.ts';
+import { createCallerTable, type Unauthenticated } from '../../src/callers/table.ts';
 import { hashToken, mintToken } from '../../src/callers/token.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import type { Caller, RawToken, Token } from '../../src/types.ts';
@@ -26,7 +26,7 @@ const two = caller('two', [
   entry(PAST, { expires: NOW }),
   entry(EDGE, { notBefore: NOW, expires: NOW + 1 }),
 ]);
-const { authenticate, find } = createTokenTable([one, two, caller('three', [])]);
+const { authenticate, find } = createCallerTable([one, two, caller('three', [])]);
 
 void t.test('who owns a token', async (t) => {
   const cases: readonly (readonly [token: RawToken, owner: Caller, now: number])[] = [
@@ -37,7 +37,7 @@ void t.test('who owns a token', async (t) => {
     [PAST, two, NOW - 1],
   ];
   for (const [token, owner, now] of cases) {
-    t.strictSame(authenticate(`bEARER ${token}`, now), {
+    t.strictSame(authenticate({ authorization: `bEARER ${token}` }, now), {
       kind: 'caller',
       caller: owner,
       token: owner.tokens.find(({ hash }) => hash === hashToken(token)),
@@ -71,21 +71,28 @@ void t.test('who is nobody', async (t) => {
     ['expired', `Bearer ${PAST}`, 'expired_token', `token ${hashToken(PAST).slice(0, 12)} of two`],
   ];
   for (const [name, authorization, code, reason] of cases) {
-    const answer = authenticate(authorization, NOW);
+    const answer = authenticate({ authorization }, NOW);
     const { tokenId, caller: owner, ...refusal } = answer as Unauthenticated;
     t.strictSame(refusal, { kind: 'refuse', code, ...(reason && { reason }) }, name);
     const shown = reason !== undefined && !reason.startsWith('not a b64token');
     t.equal(owner?.name, code === 'invalid_token' || code === 'missing_token' ? undefined : 'two', name);
     t.equal(tokenId, shown ? hashToken(authorization?.slice(7) as RawToken).slice(0, 12) : undefined, name);
   }
-  t.match(authenticate(`Bearer ${EDGE}`, NOW - 1), { code: 'not_yet_valid_token' });
-  t.match(authenticate(`Bearer ${EDGE}`, NOW + 1), { code: 'expired_token' });
-  t.match(createTokenTable([]).authenticate(`Bearer ${OLD}`, NOW), { code: 'invalid_token' }, 'nobody may call');
+  t.match(authenticate({ authorization: `Bearer ${EDGE}` }, NOW - 1), { code: 'not_yet_valid_token' });
+  t.match(authenticate({ authorization: `Bearer ${EDGE}` }, NOW + 1), { code: 'expired_token' });
+  t.match(
+    createCallerTable([]).authenticate({ authorization: `Bearer ${OLD}` }, NOW),
+    { code: 'invalid_token' },
+    'nobody may call',
+  );
 });
 
 void t.test('a token that was let through is found again by its hash', async (t) => {
-  t.match(find(hashToken(OLD), NOW), { kind: 'caller', caller: { name: 'one' } });
-  t.match(find(hashToken(PAST), NOW), { code: 'expired_token' });
-  t.match(find(hashToken(EDGE), NOW - 1), { code: 'not_yet_valid_token' });
-  t.match(createTokenTable([]).find(hashToken(OLD), NOW), { code: 'invalid_token', reason: 'the token was revoked' });
+  t.match(find({ token: { hash: hashToken(OLD) } }, NOW), { kind: 'caller', caller: { name: 'one' } });
+  t.match(find({ token: { hash: hashToken(PAST) } }, NOW), { code: 'expired_token' });
+  t.match(find({ token: { hash: hashToken(EDGE) } }, NOW - 1), { code: 'not_yet_valid_token' });
+  t.match(createCallerTable([]).find({ token: { hash: hashToken(OLD) } }, NOW), {
+    code: 'invalid_token',
+    reason: 'the token was revoked',
+  });
 });

@@ -89,7 +89,7 @@ void t.test('from the file of the gateway: its port and mode, and its name as th
       t.notOk(text().includes(TOKEN));
       if (name !== 'none') t.match(text(), /secret: \{ openclaw: "~\/oc.json" \}/);
       const { gateway } = (await load()).config;
-      t.same(gateway, { origin, auth });
+      t.same(gateway, { origin, auth, beyondLoopback: false });
     });
   }
 });

@@ -23,7 +23,7 @@ void t.test('C1 a known and an unknown token cost the same work', async (t) => {
     ),
   };
   type Table = typeof import('../../src/callers/table.ts');
-  const { createTokenTable } = await t.mockImport<Table>('../../src/callers/table.ts', { 'node:crypto': counted });
+  const { createCallerTable } = await t.mockImport<Table>('../../src/callers/table.ts', { 'node:crypto': counted });
   const hash = hashToken(TOKENS.reader);
   const one: Caller = {
     name: 'one',
@@ -32,19 +32,19 @@ void t.test('C1 a known and an unknown token cost the same work', async (t) => {
     allowHeaders: [],
     onForbiddenHeader: 'drop',
   };
-  const { authenticate } = createTokenTable([one]);
+  const { authenticate } = createCallerTable([one]);
   for (const [token, kind] of [
     [TOKENS.reader, 'caller'],
     ['x'.repeat(TOKENS.reader.length), 'refuse'],
     [TOKENS.writer, 'refuse'],
   ] as const) {
     calls.length = 0;
-    t.equal(authenticate(`Bearer ${token}`, 0).kind, kind);
+    t.equal(authenticate({ authorization: `Bearer ${token}` }, 0).kind, kind);
     t.ok(calls.includes('compare 32 32'), calls.join());
     t.equal(calls.length, 2, 'one hash, one comparison');
   }
   equal = () => false;
-  t.equal(authenticate(`Bearer ${TOKENS.reader}`, 0).kind, 'refuse', 'the comparison decides');
+  t.equal(authenticate({ authorization: `Bearer ${TOKENS.reader}` }, 0).kind, 'refuse', 'the comparison decides');
 });
 
 interface BadCredential {
