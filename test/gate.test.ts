@@ -7,7 +7,7 @@ import type { Decision, Forward } from '../src/decision.ts';
 import { createGate } from '../src/gate.ts';
 import { createPresenter } from '../src/gateway/present.ts';
 import { createAuthorize } from '../src/policy/authorize.ts';
-import type { Caller, RawToken, RequestFacts, Route, Scope, Token } from '../src/types.ts';
+import type { Caller, ClientCertificate, RawToken, RequestFacts, Route, Scope, Token } from '../src/types.ts';
 import { OPEN, testConfig, type ConfigParts } from './helpers/config.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
@@ -358,6 +358,77 @@ void t.test('what was let through is looked at again', async (t) => {
   t.match(recheck([writer], true, true, true), { code: 'audit_unavailable' });
   t.match(recheck([], true, true, true), { code: 'invalid_token' }, 'a revocation is told first');
   t.equal(recheck([writer], true, false, true), undefined, 'what runs is not broken off');
+});
+
+void t.test('a caller of another shim', async (t) => {
+  const certificates = [{ uri: 'spiffe://cluster/laptop' }];
+  const shim: Caller = {
+    name: 'laptop',
+    tokens: [],
+    certificates,
+    onBehalf: true,
+    scopes: ['operator.write'],
+    allowHeaders: [],
+    onForbiddenHeader: 'refuse',
+  };
+  const certificate: ClientCertificate = {
+    fingerprint: 'f'.repeat(64),
+    id: 'cert:f',
+    uris: ['spiffe://cluster/laptop'],
+    dnsNames: [],
+    clientAuth: true,
+    notBefore: NOW - 1,
+    notAfter: NOW + 1,
+    chain: [],
+    verifiedBy: undefined,
+  };
+  const headers = (scopes: string, name = 'web') => [
+    ...['Host', 'localhost', 'x-auth-shim-caller', name, 'x-auth-shim-scopes', scopes],
+  ];
+  const gateOf = (changed: readonly Caller[], { endAtExpiry = true, now = NOW, trusted = true } = {}) => {
+    const config = { ...testConfig({ callers: changed }), stream: { heartbeat: 0, gatewayIdle: 0, endAtExpiry } };
+    return createGate({
+      config,
+      callers: createCallerTable(changed, { credentials: 'all', trusts: () => trusted }),
+      authorize: createAuthorize(config, () => 'RANDOM'),
+      presenter: createPresenter(config.gateway.auth),
+      ...OPEN,
+      now: () => now,
+    });
+  };
+  const ask = (rawHeaders: readonly string[], changed: readonly Caller[] = [shim], shown = certificate) =>
+    gateOf(changed).decide({
+      ...{ method: 'POST', target: CHAT, httpVersion: '1.1', rawHeaders, peer: '127.0.0.1', certificate: shown },
+    }) as Decision;
+  const sent = (decision: Decision): readonly string[] => (decision as Forward).headers;
+
+  const passed = ask(headers('operator.admin'));
+  t.match(passed, { kind: 'forward', about: { caller: 'laptop/web', scopes: ['operator.write'], certificate } });
+  t.equal(sent(passed)[sent(passed).indexOf('x-openclaw-scopes') + 1], 'operator.write');
+  t.notOk(sent(passed).some((part) => part.includes('auth-shim')));
+  t.match(ask(headers('operator.read')), {
+    code: 'insufficient_scope',
+    about: { caller: 'laptop/web', certificate: { id: 'cert:f' } },
+  });
+  t.match(ask(['Host', 'localhost']), { code: 'bad_request', about: { caller: 'laptop' } });
+  t.match(ask([...headers('operator.write'), 'x-openclaw-model', 'a/b']), { code: 'header_not_allowed' });
+  t.match(ask([...headers('operator.write'), ...GOOD.slice(2)], [shim, ...callers]), { code: 'invalid_certificate' });
+  const { onBehalf: _, ...ordinary } = shim;
+  t.match(ask(headers('operator.write'), [ordinary]), { code: 'header_not_allowed', about: { caller: 'laptop' } });
+  t.match(ask(headers('operator.write'), [shim], { ...certificate, uris: [] }), { code: 'missing_token' });
+
+  const { about } = passed;
+  const recheck = (changed: readonly Caller[], more = {}, starting = false) =>
+    gateOf(changed, more).recheck(about, starting);
+  t.equal(recheck([shim]), undefined);
+  t.equal(recheck([shim], {}, true), undefined);
+  t.match(recheck([{ ...shim, scopes: ['operator.read'] }]), { code: 'insufficient_scope' }, 'the ceiling is lower');
+  t.match(recheck([ordinary]), { code: 'invalid_token' }, 'it may not call for others any more');
+  t.match(recheck([]), { code: 'missing_token' });
+  t.match(recheck([shim], { trusted: false }), { code: 'invalid_certificate' });
+  t.match(recheck([shim], { now: NOW + 1 }), { code: 'expired_certificate' });
+  t.equal(recheck([shim], { now: NOW + 1, endAtExpiry: false }), undefined);
+  t.match(recheck([shim], { now: NOW + 1, endAtExpiry: false }, true), { code: 'expired_certificate' });
 });
 
 void t.test('an invoke goes on with the tools that it was checked against, and with no others', async (t) => {

@@ -2,7 +2,7 @@ import t from 'tap';
 import { createCallerTable, type Unauthenticated } from '../../src/callers/table.ts';
 import { hashToken, mintToken } from '../../src/callers/token.ts';
 import type { ErrorCode } from '../../src/errors.ts';
-import type { Caller, RawToken, Token } from '../../src/types.ts';
+import type { Caller, ClientCertificate, RawToken, Token } from '../../src/types.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
 const OLD = 'an-old-token-that-somebody-holds' as RawToken;
@@ -95,4 +95,102 @@ void t.test('a token that was let through is found again by its hash', async (t)
     code: 'invalid_token',
     reason: 'the token was revoked',
   });
+});
+
+const WEB = 'spiffe://cluster/ns/app/sa/web';
+
+function certificate(more: Partial<ClientCertificate> = {}): ClientCertificate {
+  return {
+    fingerprint: 'f'.repeat(64),
+    id: `cert:${'f'.repeat(12)}`,
+    uris: [],
+    dnsNames: [],
+    clientAuth: true,
+    notBefore: NOW,
+    notAfter: NOW + 1,
+    chain: [],
+    verifiedBy: undefined,
+    ...more,
+  };
+}
+
+const web: Caller = { ...caller('web', [entry(OLD)]), certificates: [{ uri: WEB }, { dns: 'web.example' }] };
+const pinned: Caller = { ...caller('pinned', [entry(NEW)]), certificates: [{ fingerprint: 'a'.repeat(64) }] };
+const rules = { credentials: 'all', trusts: () => true } as const;
+const byName = certificate({ uris: [WEB] });
+
+void t.test('who a certificate names', async (t) => {
+  const table = createCallerTable([web, pinned], rules);
+  const cases: readonly (readonly [name: string, shown: Partial<ClientCertificate>, owner: string | undefined])[] = [
+    ['a URI', { uris: [WEB] }, 'web'],
+    ['a DNS name, in any case', { dnsNames: ['WEB.Example'] }, 'web'],
+    ['two names of one caller', { uris: [WEB], dnsNames: ['web.example', 'other.example'] }, 'web'],
+    ['its fingerprint', { fingerprint: 'a'.repeat(64) }, 'pinned'],
+    ['another URI', { uris: [`${WEB}2`] }, undefined],
+    ['a URI in another case', { uris: [WEB.toUpperCase()] }, undefined],
+    ['a URI that begins so', { uris: [`${WEB}/x`] }, undefined],
+    ['the URI as a DNS name', { dnsNames: [WEB] }, undefined],
+    ['a DNS name below it', { dnsNames: ['a.web.example'] }, undefined],
+    ['no name', {}, undefined],
+  ];
+  for (const [name, more, owner] of cases) {
+    const answer = table.authenticate({ authorization: undefined, certificate: certificate(more) }, NOW);
+    if (owner === undefined) t.match(answer, { code: 'missing_token', message: /names no caller/ }, name);
+    else t.match(answer, { kind: 'caller', caller: { name: owner }, token: undefined }, name);
+  }
+});
+
+void t.test('a certificate that names nobody well', async (t) => {
+  const table = createCallerTable([web, pinned], rules);
+  const two = certificate({ uris: [WEB], fingerprint: 'a'.repeat(64) });
+  const without = certificate({ uris: [WEB], clientAuth: false });
+  for (const authorization of [undefined, `Bearer ${OLD}`]) {
+    const of = (shown: ClientCertificate, now = NOW) => table.authenticate({ authorization, certificate: shown }, now);
+    t.match(of(two), { code: 'invalid_certificate', reason: /names web and pinned/ });
+    t.match(of(without), { code: 'invalid_certificate', reason: /clientAuth/ });
+    t.match(of(byName, NOW - 1), { code: 'expired_certificate', caller: { name: 'web' } });
+    t.match(of(byName, NOW + 1), { code: 'expired_certificate', caller: { name: 'web' } });
+    const distrustful = createCallerTable([web], { ...rules, trusts: (one, now) => one !== byName || now !== NOW });
+    t.match(distrustful.authenticate({ authorization, certificate: byName }, NOW), { code: 'invalid_certificate' });
+    t.match(createCallerTable([web]).authenticate({ authorization, certificate: byName }, NOW), {
+      code: 'invalid_certificate',
+    });
+  }
+});
+
+void t.test('a bearer beside a certificate', async (t) => {
+  for (const credentials of ['all', 'bearer'] as const) {
+    const table = createCallerTable([web, pinned], { ...rules, credentials });
+    const ask = (token: string, more: Partial<ClientCertificate>, now = NOW) =>
+      table.authenticate({ authorization: `Bearer ${token}`, certificate: certificate(more) }, now);
+    const wins = credentials === 'bearer';
+    t.match(ask(OLD, { uris: [WEB] }), { kind: 'caller', caller: { name: 'web' }, token: { hash: hashToken(OLD) } });
+    t.match(ask(NEW, {}), { kind: 'caller', caller: { name: 'pinned' } }, 'one that names nobody');
+    t.match(
+      ask(NEW, { uris: [WEB] }),
+      wins ? { kind: 'caller', caller: { name: 'pinned' } } : { code: 'invalid_certificate', reason: /web.*pinned/ },
+    );
+    t.match(ask('x'.repeat(40), { uris: [WEB] }), { code: 'invalid_token' }, 'a wrong bearer is no bearer less');
+    t.match(ask(OLD, {}, NOW + 1), { code: 'expired_certificate' }, 'it has to be valid, whoever is named');
+    t.match(
+      table.authenticate({ authorization: undefined, certificate: byName }, NOW),
+      { kind: 'caller', caller: { name: 'web' } },
+      'without a bearer it names its caller',
+    );
+  }
+});
+
+void t.test('what was let through by a certificate is found again', async (t) => {
+  const find = (callers: readonly Caller[], token?: string, now = NOW) =>
+    createCallerTable(callers, rules).find(
+      { certificate: byName, ...(token !== undefined && { token: { hash: hashToken(token as RawToken) } }) },
+      now,
+    );
+  t.match(find([web]), { kind: 'caller', caller: { name: 'web' } });
+  t.match(find([web], OLD), { kind: 'caller', caller: { name: 'web' } });
+  t.match(find([]), { code: 'missing_token' });
+  t.match(find([{ ...web, certificates: [] }]), { code: 'missing_token' });
+  t.match(find([web, pinned], NEW), { code: 'invalid_certificate' });
+  t.match(find([web], NEW), { code: 'invalid_token' });
+  t.match(find([web], undefined, NOW + 1), { code: 'expired_certificate', caller: { name: 'web' } });
 });

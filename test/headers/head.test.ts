@@ -29,6 +29,7 @@ void t.test('what the head says', async (t) => {
     expectContinue: false,
     nominated: [],
     openclaw: new Map(),
+    onBehalf: [],
   });
   const full = passes([
     ...HOST,
@@ -56,6 +57,12 @@ void t.test('what the head says', async (t) => {
     'main',
     'x-openclaw-scopes',
     'operator.admin',
+    'X-Auth-Shim-Caller',
+    'a',
+    'x-auth-shim-callerx',
+    'b',
+    'X_Auth.Shim-Scopes',
+    '',
   ]);
   t.strictSame(full, {
     host: 'localhost',
@@ -73,6 +80,10 @@ void t.test('what the head says', async (t) => {
       ['x-openclaw-model', 'a/b'],
       ['x-openclaw-agent-id', 'main'],
     ]),
+    onBehalf: [
+      ['x-auth-shim-caller', 'a'],
+      ['x_auth.shim-scopes', ''],
+    ],
   });
   t.match(passes([...HOST, 'Transfer-Encoding', 'CHUNKED']), { contentLength: undefined, hasBody: true });
 });

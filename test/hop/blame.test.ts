@@ -8,6 +8,10 @@ const WRITE: readonly Scope[] = ['operator.write'];
 
 const TOKEN: Hop = { mode: 'token', secretNames: new Set(), secrets: ['gateway-secret-1'] };
 const PROXY: Hop = { mode: 'trusted-proxy', secretNames: new Set(['x-who-5d1e']), secrets: [] };
+const SHIM: Hop = { mode: 'shim', secretNames: new Set(), secrets: [] };
+const ofShim = (code: string, message = 'words'): string =>
+  JSON.stringify({ error: { message, type: 'authentication_error', code, param: null } });
+const NEEDS = 'This route needs the scope operator.write; this caller has: none.';
 const PAGE = '<!doctype html>\n<html lang="en">';
 
 interface Case {
@@ -55,6 +59,45 @@ const CASES: readonly Case[] = [
     status: 403,
     body: 'Session kills require a local admin request or requester session ownership.',
     finding: 'scope_not_honoured',
+  },
+  { name: 'another shim: its 401', hop: SHIM, status: 401, body: ofShim('missing_token'), finding: 'shim_refused' },
+  { name: 'another shim: its 421', hop: SHIM, status: 421, body: ofShim('host_not_allowed'), finding: 'shim_refused' },
+  {
+    name: 'another shim: a scope that was sent along',
+    hop: SHIM,
+    status: 403,
+    body: ofShim('insufficient_scope', NEEDS),
+    finding: 'shim_ceiling',
+  },
+  {
+    name: 'another shim: a scope that was not',
+    hop: SHIM,
+    status: 403,
+    body: ofShim('insufficient_scope', NEEDS),
+    sent: ['operator.read'],
+    finding: undefined,
+  },
+  {
+    name: 'another shim: a scope that the gateway misses, and was sent along',
+    hop: SHIM,
+    status: 403,
+    body: missing('operator.write'),
+    finding: 'shim_ceiling',
+  },
+  {
+    name: 'another shim: a session of somebody else',
+    hop: SHIM,
+    status: 403,
+    body: ofShim('session_not_allowed'),
+    finding: undefined,
+  },
+  {
+    name: 'another shim: a WebSocket without a scope',
+    hop: SHIM,
+    template: '/',
+    status: 403,
+    body: 'insufficient_scope None of the scopes that connect asks for',
+    finding: 'shim_ceiling',
   },
   {
     name: 'an endpoint that is off',

@@ -104,7 +104,25 @@ void t.test('replaced and forgotten elsewhere', async (t) => {
   t.same(readdirSync(folder).sort(), ['never-asked.json', 'page.json']);
 });
 
-const NAMES = ['', '.', '..', '../page', 'a/b', '.page', '-page', 'a\0b', 'a\n', 'a b', 'ä', 'a'.repeat(129)];
+const NAMES = [
+  '',
+  '.',
+  '..',
+  '../page',
+  'a/',
+  '/a',
+  'a/ b',
+  'a/ä',
+  `a/${'b'.repeat(129)}`,
+  `a/${'/'.repeat(90)}`,
+  '.page',
+  '-page',
+  'a\0b',
+  'a\n',
+  'a b',
+  'ä',
+  'a'.repeat(129),
+];
 
 void t.test('a name that would lead elsewhere', async (t) => {
   const { folder, store } = open(t);
@@ -116,6 +134,40 @@ void t.test('a name that would lead elsewhere', async (t) => {
   }
   t.notOk(existsSync(folder));
   t.ok((await store.get('a'.repeat(128))).id);
+});
+
+void t.test('callers of another shim have file names that lead nowhere else', async (t) => {
+  const { folder, store } = open(t);
+  const elsewhere = openDeviceStore({ folder });
+  const callers = ['laptop/web', 'laptop/../../web', 'laptop/a/b', 'laptop/%2f', 'laptop/.json', 'laptop/Web'];
+  const ids = new Map<string, string>();
+  for (const caller of callers) ids.set(caller, (await store.get(caller)).id);
+  t.equal(new Set(ids.values()).size, callers.length);
+  for (const caller of callers) t.equal((await elsewhere.get(caller)).id, ids.get(caller), caller);
+  const files = ['..%2f..%2fweb', 'a%2fb', '%252f', '.json', 'Web', 'web'].map((file) => `laptop%2f${file}.json`);
+  t.same(readdirSync(folder).sort(), files.sort());
+  writeFileSync(join(folder, 'laptop%2F.json'), '{}');
+  writeFileSync(join(folder, '%6captop.json'), '{}');
+  const { devices, faults } = await store.list();
+  t.same(devices.map(({ caller }) => caller), [...callers].sort(), 'what is spelled otherwise is not of the store'); // prettier-ignore
+  t.same(faults, []);
+  t.equal(await store.forget('laptop/a/b'), true);
+});
+
+void t.test('callers of other shims get no more than 1,000', async (t) => {
+  const { folder, store } = open(t);
+  await store.get('own');
+  for (let i = 0; i < 1000; i++) writeFileSync(join(folder, `laptop%2f${i}.json`), '');
+  await t.rejects(store.get('laptop/one-more'), { name: 'DeviceStoreError', fault: 'full', caller: 'laptop/one-more' });
+  t.ok((await store.get('another')).id, 'a caller of this shim is not one of them');
+  await store.forget('laptop/7');
+  t.ok((await store.get('laptop/one-more')).id);
+
+  const memory = openDeviceStore('memory');
+  for (let i = 0; i < 1000; i++) await memory.get(`laptop/${i}`);
+  await t.rejects(memory.get('laptop/one-more'), { name: 'DeviceStoreError', fault: 'full' });
+  t.ok((await memory.get('laptop/7')).id);
+  t.ok((await memory.get('own')).id);
 });
 
 const text = (change: (written: Record<string, unknown>) => object) => (path: string) =>

@@ -102,6 +102,23 @@ void t.test('callers without an address of their own get the stand-in', async (t
   }
 });
 
+void t.test('to another shim', async (t) => {
+  const presenter = createPresenter({ mode: 'shim' });
+  t.strictSame(presenter.present(who), [
+    'x-auth-shim-caller',
+    caller.name,
+    'x-auth-shim-scopes',
+    caller.scopes.join(','),
+  ]);
+  const nobody = { ...caller, scopes: [] };
+  t.strictSame(presenter.present({ ...who, caller: nobody }).slice(-2), ['x-auth-shim-scopes', '']);
+});
+
+void t.test('the scheme by which callers reach the shim', async (t) => {
+  const list = createPresenter(PROXY, 'https').present(who);
+  t.equal(list[list.indexOf('x-forwarded-proto') + 1], 'https');
+});
+
 void t.test('names that are secret', async (t) => {
   t.strictSame([...createPresenter(PROXY).secretNames], ['x-id-7f3a', 'x-hop-key', 'x-b']);
   for (const auth of [{ mode: 'token', secret: 's' }, { mode: 'password', secret: 's' }, { mode: 'none' }] as const) {
@@ -139,6 +156,13 @@ const SOCKETS: readonly SocketCase[] = [
   { name: 'none', auth: { mode: 'none' }, relay: GIVEN, tunnel: GIVEN, connectAuth: undefined },
   { name: 'trusted-proxy', auth: PROXY, relay: proxied, tunnel: proxied, connectAuth: undefined },
   {
+    name: 'another shim: whom it is for, and nothing of the gateway',
+    auth: { mode: 'shim' },
+    relay: ['x-auth-shim-caller', caller.name, 'x-auth-shim-scopes', 'operator.read'],
+    tunnel: ['x-auth-shim-caller', caller.name, 'x-auth-shim-scopes', 'operator.read'],
+    connectAuth: undefined,
+  },
+  {
     name: 'trusted-proxy with the local password: a relay sends no header of a proxy',
     auth: WITH_PASSWORD,
     relay: GIVEN,
@@ -153,7 +177,7 @@ for (const { name, auth, relay, tunnel, connectAuth } of SOCKETS) {
     t.strictSame(presenter.presentSocket({ ...socket, mode: 'relay' }), relay);
     t.strictSame(presenter.presentSocket({ ...socket, mode: 'tunnel' }), tunnel);
     t.strictSame(presenter.connectAuth, connectAuth);
-    t.strictSame(presenter.presentSocket({ ...socket, mode: 'relay', scopes: [] }).slice(-2), NO_SCOPES);
+    t.equal(presenter.presentSocket({ ...socket, mode: 'relay', scopes: [] }).at(-1), '');
   });
 }
 
