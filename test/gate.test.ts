@@ -382,8 +382,13 @@ void t.test('a caller of another shim', async (t) => {
     chain: [],
     verifiedBy: undefined,
   };
-  const headers = (scopes: string, name = 'web') => [
-    ...['Host', 'localhost', 'x-auth-shim-caller', name, 'x-auth-shim-scopes', scopes],
+  const headers = (scopes: string) => [
+    'Host',
+    'localhost',
+    'x-auth-shim-caller',
+    'web',
+    'x-auth-shim-scopes',
+    scopes,
   ];
   const gateOf = (changed: readonly Caller[], { endAtExpiry = true, now = NOW, trusted = true } = {}) => {
     const config = { ...testConfig({ callers: changed }), stream: { heartbeat: 0, gatewayIdle: 0, endAtExpiry } };
@@ -398,7 +403,12 @@ void t.test('a caller of another shim', async (t) => {
   };
   const ask = (rawHeaders: readonly string[], changed: readonly Caller[] = [shim], shown = certificate) =>
     gateOf(changed).decide({
-      ...{ method: 'POST', target: CHAT, httpVersion: '1.1', rawHeaders, peer: '127.0.0.1', certificate: shown },
+      method: 'POST',
+      target: CHAT,
+      httpVersion: '1.1',
+      rawHeaders,
+      peer: '127.0.0.1',
+      certificate: shown,
     }) as Decision;
   const sent = (decision: Decision): readonly string[] => (decision as Forward).headers;
 

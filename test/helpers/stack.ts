@@ -53,6 +53,10 @@ export interface StackOptions {
   readonly admin?: string;
   readonly more?: string;
   readonly env?: Record<string, string>;
+  /** `gateway.tls` */
+  readonly gatewayTls?: string;
+  /** What the configuration names by path, by the path as it is written. A change counts from the next reload on. */
+  readonly files?: Record<string, string>;
   readonly limits?: ShimOptions;
 }
 
@@ -68,7 +72,7 @@ export interface Stack {
   readonly nextLine: () => Promise<Record<string, unknown>>;
   readonly drain: () => Promise<void>;
   /** Takes other callers, as a reload does. */
-  readonly reload: (callers: string) => Promise<void>;
+  readonly reload: (callers?: string) => Promise<void>;
 }
 
 /** Starts both; everything ends with the test. */
@@ -80,6 +84,7 @@ export async function startStack(t: Test, options: StackOptions = {}): Promise<S
       `listen: ${options.listen ?? '{ host: 127.0.0.1, port: 0 }'}`,
       `gateway:\n  url: ${options.gatewayUrl ?? gateway.url}`,
       `  auth: ${options.auth ?? '{ mode: token, secret: { env: SECRET } }'}`,
+      options.gatewayTls === undefined ? '' : `  tls: ${options.gatewayTls}`,
       options.deviceStore === undefined ? '' : `  deviceStore: ${options.deviceStore}`,
       who,
       `admin: ${options.admin ?? '{ port: 0 }'}`,
@@ -87,7 +92,7 @@ export async function startStack(t: Test, options: StackOptions = {}): Promise<S
     ].join('\n');
   const load = async (who: string): Promise<Config> => {
     const env = { SECRET: GATEWAY_SECRET, ...options.env };
-    const world = { readFile: () => '', env, home: '/nowhere', now: Date.now() };
+    const world = { readFile: (path: string) => options.files?.[path] ?? '', env, home: '/nowhere', now: Date.now() };
     return (await parseConfig('test.yaml', textWith(who), world)).config;
   };
   const config = await load(options.callers ?? callers());
@@ -119,7 +124,7 @@ export async function startStack(t: Test, options: StackOptions = {}): Promise<S
     lines,
     nextLine: () => new Promise((resolve) => waiting.push(resolve)),
     drain: () => shim.drain(),
-    reload: async (who) => void shim.apply(await load(who)),
+    reload: async (who = options.callers ?? callers()) => void shim.apply(await load(who)),
   };
 }
 
