@@ -4,7 +4,9 @@
  * as they are read, `"pace"` with that many milliseconds between two (-1: all at once), `"hold"` one event a second for so many seconds. `GET` asks what it has sent so far: a load that ends by the clock leaves
  * answers unfinished, so the proxies' work is counted here.
  */
-import { createServer, type ServerResponse } from 'node:http';
+import { createServer, type RequestListener, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { readFileSync } from 'node:fs';
 import { listen } from './listen.ts';
 
 const CHUNKS = 200;
@@ -37,7 +39,7 @@ interface Asked {
 
 const sent = { answers: 0, events: 0 };
 
-const server = createServer((req, res) => {
+const answer: RequestListener = (req, res) => {
   if (req.method === 'GET') {
     res.end(JSON.stringify(sent));
     return;
@@ -57,7 +59,7 @@ const server = createServer((req, res) => {
     if (hold === undefined) streamChunks(res, CHUNKS, pace);
     else streamChunks(res, hold, 1_000);
   });
-});
+};
 
 function streamChunks(res: ServerResponse, count: number, pace: number): void {
   let left = count;
@@ -81,4 +83,6 @@ function streamChunks(res: ServerResponse, count: number, pace: number): void {
   next();
 }
 
-listen(server);
+// With a certificate, its key and the authority of its clients: over mutual TLS.
+const [cert, key, ca] = process.argv.slice(2).map((path) => readFileSync(path));
+listen(cert && key && ca ? createTlsServer({ cert, key, ca, requestCert: true }, answer) : createServer(answer));

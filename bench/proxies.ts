@@ -18,10 +18,11 @@ const MAIN = here('../dist/main.js');
 
 /**
  * @param folder where its log and configuration go
+ * @param tls paths of its certificate, its key, and the authority of its clients
  * @returns the gateway, listening
  */
-export function startGateway(folder: string): Promise<Measured> {
-  return startProcess([here('gateway.ts')], join(folder, 'gateway.log'));
+export function startGateway(folder: string, tls: readonly string[] = []): Promise<Measured> {
+  return startProcess([here('gateway.ts'), ...tls], join(folder, `gateway${tls.length}.log`));
 }
 
 /**
@@ -34,7 +35,7 @@ export function startProxy(proxy: Proxy, gateway: string, folder: string): Promi
   const log = join(folder, `${proxy}.log`);
   if (proxy === 'http-proxy-3') return startProcess([here('proxies/http-proxy-3.ts'), gateway], log);
   if (proxy === 'bare undici') return startProcess([here('proxies/undici.ts'), gateway], log);
-  return startShim(proxy, configuration(gateway, proxy === 'shim, all on'), folder);
+  return startShim(proxy, configuration(gateway, { allOn: proxy === 'shim, all on' }), folder);
 }
 
 /**
@@ -52,7 +53,7 @@ export async function startShim(name: string, configuration: string, folder: str
 }
 
 /** All on: limits by minute, day and open requests, the audit, an address range; metrics and traces always are. */
-function configuration(gateway: string, allOn: boolean): string {
+export function configuration(gateway: string, { allOn = false, tls = '' } = {}): string {
   const caller = `
     from: [127.0.0.0/8]
     limits: { requestsPerMinute: 100000000, requestsPerDay: 1000000000, streams: 100000 }
@@ -61,7 +62,7 @@ audit: { file: audit.jsonl }`;
 listen: { host: 127.0.0.1, port: 0 }
 gateway:
   url: ${gateway}
-  auth: { mode: token, secret: { env: ${GATEWAY_SECRET} } }
+  auth: { mode: token, secret: { env: ${GATEWAY_SECRET} } }${tls && `\n  tls: ${tls}`}
 callers:
   - name: bench
     tokens: [{ hash: "${TOKEN_HASH}" }]

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- http | websocket] [--quick] [--json]`: what the shim costs beside other proxies, or beside no
- * proxy, measured in one run. Without a name both are measured.
+ * `npm run bench [-- http | websocket | tls] [--quick] [--json]`: what the shim costs beside other proxies, or beside no
+ * proxy, measured in one run. Without a name all are measured.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,6 +11,7 @@ import { generator } from './load.ts';
 import { measureCpu, measureLatency, ROWS } from './cost.ts';
 import { startGateway } from './proxies.ts';
 import { formatReport, type Report } from './report.ts';
+import { formatHop, measureHop } from './tls.ts';
 import { measureIdle } from './websocket/idle.ts';
 import { measureRates, measureTrips } from './websocket/measure.ts';
 import { withProcesses } from './websocket/processes.ts';
@@ -24,7 +25,7 @@ const plan = values.quick
   ? { rounds: 3, seconds: 1, starts: 3, streams: 500, sockets: 2_000, rows: ROWS.slice(0, 3) }
   : { rounds: 5, seconds: 2, starts: 7, streams: 2_000, sockets: 10_000, rows: ROWS };
 const IDLE_ROUNDS = 3;
-const PARTS = { http: measureHttp, websocket: measureSockets };
+const PARTS = { http: measureHttp, websocket: measureSockets, tls: measureTls };
 type Part = keyof typeof PARTS;
 
 const asked = positionals.length === 0 ? Object.keys(PARTS) : positionals;
@@ -54,6 +55,10 @@ async function measureHttp(): Promise<void> {
   } finally {
     await gateway.stop();
   }
+}
+
+async function measureTls(): Promise<void> {
+  print({ node: process.version, plan, hop: await measureHop(folder, plan) }, formatHop);
 }
 
 async function measureSockets(): Promise<void> {
