@@ -1,5 +1,5 @@
 /** `auth-shim tls init`: an authority for development, a server's pair and clients' pairs, for the hop between two shims. */
-import { linkSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { isWildcard } from '../config/address.ts';
@@ -41,12 +41,13 @@ class TlsInitError extends Error {
 
 /**
  * In a folder without an authority it makes one, a pair for the server and one for each client. In a folder that has
- * one it signs with that, and makes only what is named, or the server's pair and the standard client's where nothing is.
+ * one it signs with that, and makes only what is named, or the server's pair and the standard client's where nothing
+ * is. The authority itself is never made anew.
  *
  * @param world streams, clock
  * @param options what the command line says
- * @returns 0 when all of it is written; 1 when something is there already or cannot be written; 2 for a name or a
- *   time that no certificate is made for
+ * @returns 0 when all of it is written; 1 when something is there already, cannot be written, or cannot sign; 2 for
+ *   a name or a time that no certificate is made for
  */
 export async function runTlsInit(world: World, options: TlsInitOptions): Promise<number> {
   const { folder, force = false, json = false } = options;
@@ -116,7 +117,8 @@ function readText(path: string, folder: string, name: string): string | undefine
   try {
     return readFileSync(join(path, name), 'utf8');
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
+    // Where the folder is none, making it says so.
+    if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined;
     throw new TlsInitError(`${join(folder, name)} ${readFaultWords(error)}`);
   }
 }
@@ -145,38 +147,38 @@ async function open(before: Pair | undefined, world: World, folder: string): Pro
   }
 }
 
-/** Each file is whole when it gets its name; a key has its own before its certificate. */
+/** Each file is whole when it gets its name. Without `force` either all of them get theirs, or none. */
 function write(path: string, folder: string, made: ReadonlyMap<string, Pair>, force: boolean): void {
   const files = [...made].flatMap(([name, { cert, key }]) => [
     { name: `${name}.key`, text: key, mode: 0o600 },
     { name: `${name}.crt`, text: cert, mode: 0o644 },
   ]);
+  const linked: string[] = [];
   let fresh: string | undefined;
   let at = folder;
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    for (const { name } of force ? [] : files) {
-      if (lstatSync(join(path, name), { throwIfNoEntry: false })) throw thereAlready(join(folder, name));
-    }
     fresh = mkdtempSync(join(path, '.new-'));
     for (const { name, text, mode } of files) writeFileSync(join(fresh, name), text, { mode, flush: true });
     for (const { name } of files) {
       at = join(folder, name);
-      if (force) renameSync(join(fresh, name), join(path, name));
-      // Unlike a rename, a link fails where a file has come meanwhile.
-      else linkSync(join(fresh, name), join(path, name));
+      if (force) {
+        renameSync(join(fresh, name), join(path, name));
+      } else {
+        // Unlike a rename, a link fails where a file is.
+        linkSync(join(fresh, name), join(path, name));
+        linked.push(join(path, name));
+      }
     }
   } catch (error) {
+    for (const file of linked) rmSync(file);
     const code = codeOf(error);
     if (code === undefined) throw error;
-    throw code === 'EEXIST' && at !== folder ? thereAlready(at) : new TlsInitError(`${at} cannot be written (${code})`);
+    const isThere = code === 'EEXIST' && at !== folder;
+    throw new TlsInitError(isThere ? `${at} exists; --force writes over it` : `${at} cannot be written (${code})`);
   } finally {
     if (fresh !== undefined) rmSync(fresh, { recursive: true, force: true });
   }
-}
-
-function thereAlready(name: string): TlsInitError {
-  return new TlsInitError(`${name} exists; --force writes over it`);
 }
 
 function codeOf(error: unknown): string | undefined {
