@@ -63,7 +63,6 @@ export function formatResult({ authority, server, clients }: TlsInitResult, host
       listen: {
         ...(hosts.length > 0 && { host: '0.0.0.0' }),
         port: PORT,
-        ...(hosts.length > 0 && { hosts }),
         tls: { cert, key, clientCa: authority.cert },
       },
     }),

@@ -348,7 +348,7 @@ void t.test('what to paste for both shims', async (t) => {
   const far = await made(t, { folder: 'a b', hosts: ['2001:db8::1', 'gw.internal'], clients: ['one', '2'] });
   t.strictSame(parts(far), [
     {
-      listen: { host: '0.0.0.0', port: 18443, hosts: ['2001:db8::1', 'gw.internal'], tls },
+      listen: { host: '0.0.0.0', port: 18443, tls },
       callers: [caller('one'), caller('2')],
     },
     { gateway: gateway('[2001:db8::1]', 'one') },
