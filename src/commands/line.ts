@@ -126,6 +126,26 @@ export async function runCommandLine(world: World, args: readonly string[]): Pro
     .action(exits(async (o: AuditSummaryOptions) => (await import('./audit.ts')).runAuditSummary(world, o)));
 
   program
+    .command('tls')
+    .description('make certificates for development')
+    .command('init')
+    .description('an authority, a server and clients, in a folder; or more of them, where it has an authority')
+    .argument('<folder>')
+    .option('--host <name>', 'a name or address of the server beside localhost; once for each', collect, [])
+    .option('--client <name>', 'a client; once for each (shim-a, where nothing is named)', collect, [])
+    .option('--days <count>', 'how long servers and clients are valid', '90')
+    .option('--force', 'write over pairs that are there; an authority stays')
+    .option('--json', 'paths, fingerprints and ends as JSON')
+    .action(
+      exits(
+        async (
+          folder: string,
+          o: { host: string[]; client: string[]; days: string; force?: boolean; json?: boolean },
+        ) => (await import('./tls.ts')).runTlsInit(world, { ...o, folder, hosts: o.host, clients: o.client }),
+      ),
+    );
+
+  program
     .command('version')
     .description('print the version')
     .action(exits(async () => (await import('./version.ts')).runVersion(world)));
