@@ -54,9 +54,26 @@ async function deviceFaults({ cwd }: World, { callers, gateway: { deviceStore } 
   return faults.map(({ message }) => ({ level: 'warning', path: 'gateway.deviceStore', message }));
 }
 
-function summary({ callers, gateway }: Config): string {
+function summary(config: Config): string {
+  const { callers, gateway } = config;
   const count = `${callers.length} ${callers.length === 1 ? 'caller' : 'callers'}`;
-  return `${count}, gateway ${gateway.origin} (${gateway.auth.mode})${relayWords(callers, gateway.auth)}`;
+  return `${count}, gateway ${gateway.origin} (${gateway.auth.mode})${relayWords(callers, gateway.auth)}${tlsWords(config)}`;
+}
+
+/** Until when the shim can show its own certificates, to callers and to the gateway. */
+function tlsWords({ listen, certificates }: Config): string {
+  const until = (key: string): string | undefined => {
+    const end = certificates.find((certificate) => certificate.key === key)?.notAfter;
+    return end === undefined ? undefined : new Date(end).toISOString().slice(0, 10);
+  };
+  const own = until('listen.tls.cert');
+  const client = until('gateway.tls.cert');
+  const asked = { require: ', client certificates required', accept: ', client certificates accepted' };
+  return [
+    own === undefined ? '' : `, TLS on the listener until ${own}`,
+    listen.tls?.client ? asked[listen.tls.client.auth] : '',
+    client === undefined ? '' : `, certificate for the gateway until ${client}`,
+  ].join('');
 }
 
 /** How WebSockets get past a gateway that wants to be told of its callers by a proxy; without a password it is a warning. */

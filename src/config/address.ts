@@ -10,6 +10,7 @@ LOOPBACK.addAddress('::1', 'ipv6');
 const WILDCARD = new BlockList();
 WILDCARD.addAddress('0.0.0.0', 'ipv4');
 WILDCARD.addAddress('::', 'ipv6');
+const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/i;
 
 /**
  * @param address an IP address, in any spelling
@@ -25,6 +26,23 @@ export function isLoopback(address: string): boolean {
  */
 export function isWildcard(address: string): boolean {
   return contains(WILDCARD, address);
+}
+
+/**
+ * @param host an address or a name
+ * @returns whether only this machine can reach it
+ */
+export function isLoopbackHost(host: string): boolean {
+  return host.toLowerCase() === 'localhost' || isLoopback(host);
+}
+
+/**
+ * @param host an address without brackets, or a name
+ * @returns whether it is one of both
+ */
+export function isHost(host: string): boolean {
+  // A name whose last label is a number is a mistyped address (WHATWG URL, "ends in a number").
+  return isIP(host) !== 0 || (HOST_NAME.test(host) && !/(^|\.)\d+$/.test(host));
 }
 
 /**

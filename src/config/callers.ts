@@ -8,6 +8,8 @@ import {
   type Token,
 } from '../types.ts';
 import { buildRanges } from './address.ts';
+import { buildCertificates, checkOnBehalf, refuseSharedCertificates } from './caller-certificates.ts';
+import type { GatewayAuth } from './config.ts';
 import { buildCallerLimits } from './limits.ts';
 import { isPlaceholderHash } from './placeholder.ts';
 import type { Path, Report } from './report.ts';
@@ -40,6 +42,8 @@ export interface CallerContext {
   readonly limits: CallerLimits;
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /** How the gateway authenticates the shim, where that is known. */
+  readonly mode?: GatewayAuth['mode'] | undefined;
 }
 
 /**
@@ -58,6 +62,7 @@ export function buildCallers(
   );
   refuseTwins(raw, report);
   refuseSharedHashes(raw, report);
+  refuseSharedCertificates(raw, report);
   refuseNestedPrefixes(raw, report);
   return callers;
 }
@@ -89,7 +94,9 @@ function buildCaller(raw: RawCaller, context: CallerContext, path: Path, report:
     );
   }
   const methods = buildMethods(raw);
-  checkSocket(raw, path, report);
+  checkSocket(raw, context, path, report);
+  if (raw.onBehalf) checkOnBehalf(raw, path, report);
+  const certificates = raw.certificates && buildCertificates(raw.certificates, [...path, 'certificates'], report);
   const limits = buildCallerLimits(raw.limits, context.limits, [...path, 'limits'], report);
   const reportOnlyUntil = buildReportOnly(raw.unsafeReportOnly, context.now, path, report);
   return {
@@ -97,9 +104,11 @@ function buildCaller(raw: RawCaller, context: CallerContext, path: Path, report:
     tokens: (raw.tokens ?? []).flatMap((token, index) =>
       token ? [buildToken(token, [...path, 'tokens', index], report)] : [],
     ),
+    ...(certificates && { certificates }),
+    ...(raw.onBehalf && { onBehalf: true }),
     scopes: [...new Set((raw.scopes ?? []).flatMap((scope) => (scope ? [scope] : [])))],
     allowHeaders,
-    onForbiddenHeader: raw.onForbiddenHeader ?? 'drop',
+    onForbiddenHeader: raw.onForbiddenHeader ?? (raw.onBehalf ? 'refuse' : 'drop'),
     ...(agent !== undefined && { agent }),
     ...(sessionPrefix !== undefined && { sessionPrefix }),
     ...(raw.tools && { tools: [...new Set(raw.tools.flatMap((tool) => (tool ? [tool] : [])))] }),
@@ -118,7 +127,7 @@ function buildMethods({ allowMethods, denyMethods }: RawCaller): MethodPolicy | 
 }
 
 /** Frames name agents, sessions and tools themselves, so that no pin of HTTP holds there. */
-function checkSocket(raw: RawCaller, path: Path, report: Report): void {
+function checkSocket(raw: RawCaller, context: CallerContext, path: Path, report: Report): void {
   const mode = raw.websocket ?? 'off';
   const policies = (['allowMethods', 'denyMethods'] as const).filter((key) => raw[key] !== undefined);
   const pins = (['agent', 'sessionPrefix', 'tools'] as const).filter((key) => raw[key] !== undefined);
@@ -132,6 +141,12 @@ function checkSocket(raw: RawCaller, path: Path, report: Report): void {
   if (mode !== 'tunnel') {
     if (raw.unsafeTunnel) report.error([...path, 'unsafeTunnel'], 'this caller has no "websocket: tunnel"', 'key');
     return;
+  }
+  if (context.mode === 'shim') {
+    report.error(
+      [...path, 'websocket'],
+      'gateway.auth.mode is "shim": what a client signs in a tunnel is for the gateway itself, so use relay',
+    );
   }
   for (const key of policies)
     report.error([...path, key], 'the frames of a tunnel are not read: use "websocket: relay"', 'key');

@@ -1,10 +1,9 @@
-/** `gateway`: where the gateway is, and how it authenticates the shim. */
+/** `gateway.auth` and `gateway.deviceStore`: how the gateway authenticates the shim, and the callers' devices there. */
 import { isIP } from 'node:net';
 import { CALLER_HEADERS } from '../types.ts';
 import { foldName } from '../headers/families.ts';
 import { isLoopback, isWildcard } from './address.ts';
 import type { DeviceStoreConfig, GatewayAuth } from './config.ts';
-import { isHost } from './listen.ts';
 import { resolveGatewaySecret } from './openclaw.ts';
 import type { Path } from './report.ts';
 import type { RawConfig, Reference } from './schema.ts';
@@ -20,27 +19,6 @@ const STAND_IN = '192.0.2.1';
 const SHORTEST_SECRET = 8;
 
 type HeaderText = Sound<string | Reference>;
-
-/**
- * @param raw `gateway.url`
- * @returns the origin, or why it cannot be one. A name passes: it is judged at each connect, when it has an address
- */
-export function parseGatewayUrl(raw: string): { readonly origin: string } | { readonly fault: string } {
-  if (/^https:/i.test(raw)) return { fault: 'TLS to the gateway is not supported by this version' };
-  if (/^wss?:/i.test(raw)) return { fault: 'write http: here; WebSockets go to the same port' };
-  const url = /^http:\/\/[\x21-\x7e]+$/.test(raw) ? URL.parse(raw) : null;
-  if (url === null) return { fault: 'expected a URL such as http://127.0.0.1:18789' };
-  if (/[@?#\\]/.test(raw) || url.pathname !== '/') {
-    return { fault: 'expected scheme, host and port alone: no user, path, query or fragment' };
-  }
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  if (isWildcard(host)) return { fault: `${host} is where a server listens, not where it is: use 127.0.0.1` };
-  if (isIP(host) !== 0 && !isLoopback(host)) {
-    return { fault: `${host} is beyond loopback: the gateway's secret would cross the network in the clear` };
-  }
-  if (!isHost(host) || url.port === '0') return { fault: 'expected a URL such as http://127.0.0.1:18789' };
-  return { origin: url.origin };
-}
 
 /**
  * @param raw `gateway.deviceStore`
@@ -84,6 +62,7 @@ export async function buildGatewayAuth(raw: RawAuth, source: SecretSource): Prom
       return secret === undefined ? undefined : { mode, secret };
     }
     case 'none':
+    case 'shim':
       refuseSecret(raw, source);
       return { mode };
     case 'trusted-proxy':
@@ -113,7 +92,7 @@ function refuseSecret(raw: RawAuth, { report }: SecretSource): void {
   if (raw.secret !== undefined) {
     report.error(
       ['gateway', 'auth', 'secret'],
-      `mode "${raw.mode}" has no secret: the gateway would not ask for it`,
+      `mode "${raw.mode}" has no secret: ${raw.mode === 'shim' ? 'the other shim' : 'the gateway'} would not ask for it`,
       'key',
     );
   }

@@ -1,7 +1,7 @@
 /** `limits.default`, `callers[].limits` and `limits.store`: how much a caller may use, and where that is counted. */
 import type { CallerLimits } from '../types.ts';
 import type { LimitStore, RedisAddress } from './config.ts';
-import { isHost, isLoopbackHost } from './listen.ts';
+import { isHost, isLoopbackHost } from './address.ts';
 import type { Path, Report } from './report.ts';
 import type { RawConfig } from './schema.ts';
 import { resolveSecret, type SecretSource } from './secret.ts';

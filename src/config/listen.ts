@@ -1,49 +1,31 @@
 /** `listen` and `admin`: where the shim is reached, and by which names. */
-import { isIP, type BlockList } from 'node:net';
-import { buildRanges, isLoopback, isWildcard } from './address.ts';
-import type { Config, ListenConfig } from './config.ts';
+import type { BlockList } from 'node:net';
+import { buildRanges, isHost, isLoopbackHost, isWildcard } from './address.ts';
+import type { CertificateInUse, Config, ListenConfig } from './config.ts';
 import type { Path, Report } from './report.ts';
 import type { RawConfig } from './schema.ts';
+import type { SecretSource } from './secret.ts';
 import type { Sound } from './shape.ts';
-import { resolvePath, type ConfigWorld } from './world.ts';
+import { resolvePath } from './world.ts';
 
 type RawListen = NonNullable<Sound<RawConfig>['listen']>;
 
 const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '::1'] as const;
 /** `sun_path` of Linux less its closing NUL; macOS has 103. */
 const LONGEST_SOCKET_PATH = 103;
-const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/i;
-
-/**
- * @param host an address or a name
- * @returns whether only this machine can reach it
- */
-export function isLoopbackHost(host: string): boolean {
-  return host.toLowerCase() === 'localhost' || isLoopback(host);
-}
-
-/**
- * @param host an address without brackets, or a name
- * @returns whether it is one of both
- */
-export function isHost(host: string): boolean {
-  // A name whose last label is a number is a mistyped address (WHATWG URL, "ends in a number").
-  return isIP(host) !== 0 || (HOST_NAME.test(host) && !/(^|\.)\d+$/.test(host));
-}
+/** The account of the shim alone. */
+const SOCKET_MODE = 0o600;
 
 /**
  * @param raw `listen:`
- * @param file the configuration file: a socket's path is relative to it
- * @param world for `~`
- * @param report gets what is wrong
- * @returns the listener with its defaults
+ * @param source where files are looked for
+ * @returns the listener with its defaults, and the certificate files that it uses
  */
-export function buildListen(
+export async function buildListen(
   raw: RawListen,
-  file: string,
-  world: Pick<ConfigWorld, 'home'>,
-  report: Report,
-): ListenConfig {
+  source: SecretSource,
+): Promise<{ readonly listen: ListenConfig; readonly certificates: readonly CertificateInUse[] }> {
+  const { file, world, report } = source;
   const host = raw.host ?? '127.0.0.1';
   const unsafeListenPlaintext = raw.unsafeListenPlaintext ?? false;
   if (raw.socket !== undefined && (raw.host !== undefined || raw.port !== undefined)) {
@@ -51,29 +33,43 @@ export function buildListen(
   }
   if (!isHost(host)) {
     report.error(['listen', 'host'], 'expected an address or a name, without brackets and port');
-  } else if (raw.socket === undefined && !isLoopbackHost(host) && !unsafeListenPlaintext) {
+  } else if (raw.socket === undefined && !isLoopbackHost(host) && !unsafeListenPlaintext && !raw.tls) {
     report.error(
       ['listen', 'host'],
-      `${host} is beyond loopback and there is no TLS: tokens would cross the network in the clear. Use 127.0.0.1, or set unsafeListenPlaintext: true`,
+      `${host} is beyond loopback and there is no TLS: tokens would cross the network in the clear. Use 127.0.0.1, set tls, or set unsafeListenPlaintext: true`,
     );
   }
+  if (raw.tls && unsafeListenPlaintext) {
+    report.error(['listen', 'unsafeListenPlaintext'], 'there is TLS: nothing crosses the network in the clear', 'key');
+  }
+  if (raw.mode !== undefined && raw.socket === undefined) {
+    report.error(['listen', 'mode'], 'only a socket has permission bits', 'key');
+  }
+  const { tls, hosts, certificates } = raw.tls
+    ? (await import('./tls.ts')).buildListenTls(raw.tls, source)
+    : { tls: undefined, hosts: [], certificates: [] };
   const named = raw.socket === undefined && !isWildcard(host) ? [host.toLowerCase()] : [];
-  return {
+  const listen: ListenConfig = {
     address:
       raw.socket === undefined
         ? { host, port: raw.port ?? 18780 }
-        : { socket: socketPath(resolvePath(raw.socket, file, world.home), ['listen', 'socket'], report), mode: 0o600 },
-    hosts: new Set([...LOOPBACK_NAMES, ...named, ...buildHosts(raw.hosts ?? [], report)]),
+        : {
+            socket: socketPath(resolvePath(raw.socket, file, world.home), ['listen', 'socket'], report),
+            mode: raw.mode === undefined ? SOCKET_MODE : Number.parseInt(raw.mode, 8),
+          },
+    ...(tls && { tls }),
+    credentials: raw.credentials ?? 'all',
+    hosts: new Set([...LOOPBACK_NAMES, ...named, ...hosts, ...buildHosts(raw.hosts ?? [], report)]),
     origins: new Set(buildOrigins(raw.origins ?? [], report)),
     health: raw.health ?? false,
     trustedProxies: buildTrustedProxies(raw.trustedProxies, report),
     unsafeListenPlaintext,
-    credentials: 'all',
     websocket: {
       firstFrameToken: raw.websocket?.firstFrameToken ?? false,
       subprotocolToken: raw.websocket?.subprotocolToken ?? false,
     },
   };
+  return { listen, certificates };
 }
 
 /**

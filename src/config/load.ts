@@ -1,13 +1,13 @@
 /** `shim.config.yaml`, from the file to the running configuration. */
 import type { Caller } from '../types.ts';
-import { isIP } from 'node:net';
-import { isLoopback, isWildcard } from './address.ts';
+import { isWildcard } from './address.ts';
 import { ConfigError, type Address, type Config, type ConfigIssue, type DeviceStoreConfig } from './config.ts';
 import { buildAudit } from './audit.ts';
 import { buildCallers } from './callers.ts';
 import { issuesOf, readCallersFile, type CallersPlace } from './callers-file.ts';
 import { readDocument } from './document.ts';
-import { buildDeviceStore, buildGatewayAuth, parseGatewayUrl } from './gateway.ts';
+import { buildDeviceStore, buildGatewayAuth } from './gateway.ts';
+import { bareHost, buildHop } from './hop.ts';
 import { buildAdmin, buildListen, buildProbes, socketPath } from './listen.ts';
 import { buildCallerLimits, buildLimitStore } from './limits.ts';
 import { createReport, toIssues, type Path, type Report } from './report.ts';
@@ -106,7 +106,7 @@ async function examine(file: string, text: string, world: ConfigWorld) {
   const report = createReport();
   const raw = checkShape(rawConfig, document.tree, report);
   const limits = buildCallerLimits(raw.limits?.default, {}, ['limits', 'default'], report);
-  const context = { limits, now: world.now };
+  const context = { limits, now: world.now, mode: raw.gateway?.auth?.mode };
   const apart =
     raw.callersFile === undefined ? undefined : readCallersFile(raw.callersFile, context, { file, world, report });
   if (apart && raw.callers) report.error(['callersFile'], 'callers stand either here or in a file of their own', 'key');
@@ -145,15 +145,15 @@ async function buildConfig(
   source: Source,
 ): Promise<Config | undefined> {
   const { file, world, report } = source;
-  const listen = buildListen(raw.listen ?? {}, file, world, report);
-  const origin = await buildOrigin(raw, source);
+  const { listen, certificates } = await buildListen(raw.listen ?? {}, source);
+  const hop = await buildHop(raw.gateway ?? {}, source);
   const auth = await buildGatewayAuth(raw.gateway?.auth ?? {}, source);
   const store = buildLimitStore(raw.limits, source);
   const config = {
     listen,
     callers,
-    certificates: [],
-    ...buildRoutes(raw.routes ?? [], source),
+    certificates: [...certificates, ...(hop?.certificates ?? [])],
+    ...buildRoutes(raw.routes ?? [], source, raw.gateway?.auth?.mode),
     limits: {
       body: size(raw.limits?.body, DEFAULT_BODY),
       headerBytes: size(raw.limits?.headerBytes, DEFAULT_HEADER_BYTES),
@@ -179,44 +179,29 @@ async function buildConfig(
     report.error(['limits', 'headerBytes'], 'expected a size from 1KiB to 64KiB');
   }
   if (body < 1) report.error(['limits', 'body'], 'expected at least one byte');
-  refuseSharedPorts(config, origin, report);
+  refuseSharedPorts(config, hop?.origin, report);
   const deviceStore = buildDeviceStore(raw.gateway?.deviceStore, file, world);
   const relayed = callers.find(({ websocket }) => websocket === 'relay');
-  if (relayed && raw.gateway && deviceStore === undefined) {
+  if (raw.gateway?.auth?.mode === 'shim') {
+    if (deviceStore !== undefined) {
+      report.error(
+        ['gateway', 'deviceStore'],
+        'with mode "shim" the shim beside the gateway keeps the device identities',
+        'key',
+      );
+    }
+  } else if (relayed && raw.gateway && deviceStore === undefined) {
     report.error(
       ['gateway', 'deviceStore'],
       `"websocket: relay" of ${relayed.name} needs it: a folder for the device identities, such as devices, or memory`,
     );
   }
-  if (origin === undefined || auth === undefined) return undefined;
-  return { ...config, gateway: { origin, auth, beyondLoopback: false, ...(deviceStore && { deviceStore }) } };
-}
-
-/** A name is looked up here for a word at start and in `check`; what it resolves to later is checked at every connect. */
-async function buildOrigin(raw: Sound<RawConfig>, { world, report }: Source): Promise<string | undefined> {
-  const url = raw.gateway?.url;
-  if (url === undefined) return undefined;
-  const parsed = parseGatewayUrl(url);
-  if ('fault' in parsed) {
-    report.error(['gateway', 'url'], parsed.fault);
-    return undefined;
-  }
-  const host = bare(new URL(parsed.origin));
-  const addresses = isIP(host) === 0 ? await world.resolve?.(host) : undefined;
-  if (addresses?.length === 0) {
-    report.warning(
-      ['gateway', 'url'],
-      `${host} does not resolve now: requests get 502 until it resolves to a loopback address`,
-    );
-  }
-  const beyond = addresses?.find((address) => !isLoopback(address));
-  if (beyond !== undefined) {
-    report.error(
-      ['gateway', 'url'],
-      `${host} resolves to ${beyond}, which is beyond loopback: the gateway's secret would cross the network in the clear`,
-    );
-  }
-  return parsed.origin;
+  if (hop === undefined || auth === undefined) return undefined;
+  const { origin, beyondLoopback, tls } = hop;
+  return {
+    ...config,
+    gateway: { origin, beyondLoopback, auth, ...(tls && { tls }), ...(deviceStore && { deviceStore }) },
+  };
 }
 
 function buildControl(raw: Sound<RawConfig>['control'], { file, world, report }: Source): Config['control'] {
@@ -233,7 +218,10 @@ function refuseSharedPorts(
   const { admin, probes, listen } = config;
   const callers = 'socket' in listen.address ? undefined : listen.address;
   const gateway = origin === undefined ? undefined : new URL(origin);
-  const behind = gateway && { host: bare(gateway), port: Number(gateway.port || 80) };
+  const behind = gateway && {
+    host: bareHost(gateway),
+    port: Number(gateway.port || (gateway.protocol === 'https:' ? 443 : 80)),
+  };
   if (meet(admin, callers)) report.error(['admin', 'port'], 'the admin listener has the port of the public one');
   if (meet(probes, callers))
     report.error(['probes', 'port'], 'the listener of the probes has the port of the public one');
@@ -249,10 +237,6 @@ function meet(one: Address | undefined, other: Address | undefined): boolean {
   if (!one || !other || one.port === 0 || one.port !== other.port) return false;
   const loose = [one.host, other.host].some((host) => isWildcard(host) || host === 'localhost');
   return loose || one.host === other.host;
-}
-
-function bare(url: URL): string {
-  return url.hostname.replace(/^\[|\]$/g, '');
 }
 
 function size(raw: string | number | undefined, standard: number): number {

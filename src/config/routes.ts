@@ -1,5 +1,6 @@
 /** The routes of the gateway that are exposed unless closed, and `routes:`, which adds and closes. */
 import type { Route } from '../types.ts';
+import type { GatewayAuth } from './config.ts';
 import type { Path } from './report.ts';
 import type { RawConfig } from './schema.ts';
 import { resolveSecret, type SecretSource } from './secret.ts';
@@ -33,11 +34,13 @@ function routeKey(method: string, template: string): string {
 /**
  * @param raw `routes:`
  * @param source where hooks tokens are looked for
+ * @param mode how the gateway authenticates the shim
  * @returns the added routes, and the closed ones as `METHOD template`
  */
 export function buildRoutes(
   raw: NonNullable<Sound<RawConfig>['routes']>,
   source: SecretSource,
+  mode: GatewayAuth['mode'] | undefined,
 ): { readonly routes: readonly Route[]; readonly closedRoutes: ReadonlySet<string> } {
   const { report } = source;
   const routes: Route[] = [];
@@ -81,6 +84,9 @@ export function buildRoutes(
     } else if (known !== undefined && known.template !== route.path) {
       // Rules of default routes (which characters an id has, whose session it is) go by the template.
       report.error([...path, 'path'], `write it as the default route has it: ${known.template}`);
+    }
+    if (mode === 'shim' && route.hooksToken !== undefined) {
+      report.error([...path, 'hooksToken'], 'with mode "shim" the shim beside the gateway has it', 'key');
     }
     const hooksToken = route.hooksToken && resolveSecret(route.hooksToken, [...path, 'hooksToken'], source);
     if (route.scope === undefined) {

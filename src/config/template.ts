@@ -42,6 +42,7 @@ export function configTemplate(choices: TemplateChoices): string {
 listen:
   host: 127.0.0.1
   port: ${listenPort}
+  # tls: { cert: tls/server.crt, key: tls/server.key, clientCa: tls/ca.crt } # needed beyond this machine; clientCa asks for client certificates
   # hosts: [shim.example] # names that "Host" may have, beside localhost and the loopback addresses
   # origins: [https://app.example] # web pages that may call; none by default
   # health: true # open the gateway's /health and /healthz without a token
@@ -53,7 +54,8 @@ ${notes.map((line) => `# ${line}\n`).join('')}# The gateway, and how it authenti
 gateway:
   url: http://${gatewayHost}:${gatewayPort}
   auth:
-${auth.map((line) => `    ${line}\n`).join('')}  # deviceStore: devices # where the keys of callers with a WebSocket are kept: a folder, or memory
+${auth.map((line) => `    ${line}\n`).join('')}  # tls: { ca: tls/ca.crt, cert: tls/client.crt, key: tls/client.key } # with https: in url
+  # deviceStore: devices # where the keys of callers with a WebSocket are kept: a folder, or memory
 
 # Who may call. "auth-shim token new NAME --scope operator.write" adds one and prints the token once.
 ${keptHash === undefined ? emptyCallers() : keptCaller(keptHash)}
@@ -96,6 +98,9 @@ function emptyCallers(): string {
 #    from: [10.20.0.0/16] # its tokens are valid from here alone
 #    limits: { requestsPerMinute: 120, body: 1MiB } # before limits.default, key by key
 #    unsafeReportOnly: { until: 2027-01-31 } # a missing scope is audited, not refused; 30 days at most
+#  - name: web
+#    certificates: [{ uri: "spiffe://cluster/ns/app/sa/web" }] # or { dns }, { fingerprint }; with listen.tls.clientCa
+#    scopes: [operator.read]
 #  - name: dashboard
 #    scopes: [operator.read]
 #    websocket: relay # it may open ws://.../, within its scopes; not beside agent, sessionPrefix and tools

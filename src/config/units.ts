@@ -55,3 +55,11 @@ export function parseInstant(text: string, day: 'start' | 'end'): number | undef
   const instant = Date.parse(text);
   return Number.isNaN(instant) ? undefined : instant;
 }
+
+/**
+ * @param at a time, milliseconds since the epoch
+ * @returns `2027-01-31 12:00 UTC`
+ */
+export function formatInstant(at: number | Date): string {
+  return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+}

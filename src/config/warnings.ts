@@ -5,6 +5,7 @@ import type { Caller } from '../types.ts';
 import { isWildcard } from './address.ts';
 import type { Config, GatewayAuth } from './config.ts';
 import type { Report } from './report.ts';
+import { formatInstant } from './units.ts';
 
 const DAY = 86_400_000;
 const SOON = 14 * DAY;
@@ -32,6 +33,7 @@ export function warn(config: Config, now: number, report: Report, callersReport:
       'callers of other machines get 421 until listen.hosts has the names that they use',
     );
   }
+  warnOfTls(config, now, report);
   if (auth.mode === 'none') {
     report.warning(
       ['gateway', 'auth', 'mode'],
@@ -53,6 +55,12 @@ export function warn(config: Config, now: number, report: Report, callersReport:
   const secretHash = secretOf(auth) === undefined ? undefined : hash('sha256', secretOf(auth) ?? '');
   for (const [index, caller] of config.callers.entries()) {
     warnOfCaller(caller, index, auth, now, callersReport);
+    if (caller.certificates?.length && !config.listen.tls?.client) {
+      callersReport.warning(
+        ['callers', index, 'certificates'],
+        `listen.tls.clientCa is not set: nobody can show a certificate of "${caller.name}"`,
+      );
+    }
     warnOfSessions(caller, index, config.callers, callersReport);
     for (const [position, token] of caller.tokens.entries()) {
       const path = ['callers', index, 'tokens', position];
@@ -65,29 +73,43 @@ export function warn(config: Config, now: number, report: Report, callersReport:
       if (token.expires !== undefined && token.expires <= now) {
         callersReport.warning([...path, 'expires'], `token ${token.id} of "${caller.name}" has expired`);
       } else if (token.expires !== undefined && token.expires <= now + SOON) {
-        const day = new Date(token.expires).toISOString().slice(0, 16).replace('T', ' ');
-        callersReport.warning([...path, 'expires'], `token ${token.id} of "${caller.name}" expires at ${day} UTC`);
+        const end = formatInstant(token.expires);
+        callersReport.warning([...path, 'expires'], `token ${token.id} of "${caller.name}" expires at ${end}`);
       }
     }
   }
 }
 
+function warnOfTls({ listen, certificates }: Config, now: number, report: Report): void {
+  if (listen.credentials === 'bearer' && !listen.tls?.client) {
+    report.warning(
+      ['listen', 'credentials'],
+      'it says nothing without listen.tls.clientCa: nobody shows a certificate',
+    );
+  }
+  for (const { key, notAfter } of certificates) {
+    if (notAfter <= now + SOON)
+      report.warning(key.split('.'), `a certificate in it ends at ${formatInstant(notAfter)}`);
+  }
+}
+
 function warnOfCaller(caller: Caller, index: number, auth: GatewayAuth, now: number, report: Report): void {
   const ownerHop = auth.mode === 'token' || auth.mode === 'password';
-  if (caller.tokens.length === 0) {
-    report.warning(['callers', index], `"${caller.name}" has no token: nobody can call by this name`);
+  if (caller.tokens.length === 0 && !caller.certificates?.length) {
+    const lacks = caller.certificates ? 'neither token nor certificate' : 'no token';
+    report.warning(['callers', index], `"${caller.name}" has ${lacks}: nobody can call by this name`);
   }
   const opened = caller.tools?.length ?? 0;
   if (caller.scopes.length === 0 && opened === 0) {
     report.warning(['callers', index], `"${caller.name}" has no scopes: every route refuses it`);
   }
   if (caller.reportOnlyUntil !== undefined) {
-    const day = new Date(caller.reportOnlyUntil).toISOString().slice(0, 16).replace('T', ' ');
+    const end = formatInstant(caller.reportOnlyUntil);
     report.warning(
       ['callers', index, 'unsafeReportOnly'],
       caller.reportOnlyUntil > now
-        ? `until ${day} UTC a scope that "${caller.name}" lacks is reported, not refused`
-        : `over since ${day} UTC: it has no effect any more`,
+        ? `until ${end} a scope that "${caller.name}" lacks is reported, not refused`
+        : `over since ${end}: it has no effect any more`,
     );
   }
   if (caller.methods?.allow?.length === 0) {

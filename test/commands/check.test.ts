@@ -2,6 +2,7 @@ import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { runCheck } from '../../src/commands/check.ts';
+import { makeAuthority } from '../helpers/certificates.ts';
 import { digest } from '../helpers/configuration.ts';
 import { testWorld } from '../helpers/world.ts';
 
@@ -30,6 +31,43 @@ void t.test('it can run, with a warning', async (t) => {
     ok: true,
     issues: [{ level: 'warning', path: 'callers', line: 2, column: 10 }],
   });
+});
+
+void t.test('TLS: until when, and who is asked for a certificate', async (t) => {
+  const dates = (end: string) => ({ notBefore: new Date('2026-11-01'), notAfter: new Date(end) });
+  const ca = await makeAuthority('CA', dates('2027-06-01'));
+  const server = await ca.issue(dates('2027-01-31T12:00:00Z'));
+  const client = await ca.issue(dates('2027-02-28'));
+  const pair = '{ cert: tls/server.crt, key: tls/server.key }';
+  const told = async (tls: string, gateway = GATEWAY, key = server.key): Promise<[code: number, text: string]> => {
+    const files = {
+      'ca.crt': ca.cert,
+      'server.crt': server.cert,
+      'server.key': key,
+      'client.crt': client.cert,
+      'client.key': client.key,
+    };
+    const folder = t.testdir({ [config]: `listen: { tls: ${tls} }\n${gateway}${CALLER}`, tls: files });
+    for (const name of ['server.key', 'client.key']) chmodSync(join(folder, 'tls', name), 0o600);
+    const world = testWorld(folder);
+    return [await runCheck(world, { config }), world.out() + world.err()];
+  };
+  const ok =
+    'shim.config.yaml: ok, 1 caller, gateway http://127.0.0.1:18789 (token), TLS on the listener until 2027-01-31';
+  t.same(await told(pair), [0, `${ok}\n`]);
+  const asked = pair.replace(' }', ', clientCa: tls/ca.crt }');
+  t.same(await told(asked), [0, `${ok}, client certificates required\n`]);
+  const accepted = asked.replace(' }', ', clientAuth: accept }');
+  t.same(await told(accepted), [0, `${ok}, client certificates accepted\n`]);
+  const hop = GATEWAY.replace('http:', 'https:').replace('} } }', '} }, tls: { cert: tls/client.crt, key: tls/client.key } }'); // prettier-ignore
+  t.same(await told(pair, hop), [
+    0,
+    `${ok.replace('http:', 'https:')}, certificate for the gateway until 2027-02-28\n`,
+  ]);
+  t.same(await told(pair, GATEWAY, client.key), [
+    78,
+    'shim.config.yaml:1:45 listen.tls.key: tls/server.key is not the key of the first certificate in tls/server.crt\n',
+  ]);
 });
 
 void t.test('what holds for WebSockets where the gateway wants a proxy', async (t) => {
@@ -96,7 +134,10 @@ void t.test('the schema for editors', async (t) => {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     required: ['gateway'],
     additionalProperties: false,
-    properties: { callers: { items: { properties: { scopes: { items: { enum: /operator.read/ } } } } } },
+    properties: {
+      listen: { properties: { tls: { required: ['cert', 'key'] } } },
+      callers: { items: { properties: { scopes: { items: { enum: /operator.read/ } } } } },
+    },
   });
   t.same(Object.keys(schema.properties), [
     'listen',

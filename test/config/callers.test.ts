@@ -57,11 +57,6 @@ const REFUSED: readonly { name: string; text: string; says: RegExp }[] = [
     says: /callers\[0\].scope: unknown key \(did you mean "scopes"\?\)/,
   },
   {
-    name: 'key of later',
-    text: one('certificates: []'),
-    says: /callers\[0\].certificates: this key is not supported by this version/,
-  },
-  {
     name: 'scopes as text',
     text: one('scopes: operator.read'),
     says: /callers\[0\].scopes: expected a list, found a text/,

@@ -41,6 +41,36 @@ const BAD: readonly { name: string; section: string; value: string; says: RegExp
     value: `{ socket: /${'a'.repeat(103)} }`,
     says: /listen.socket: .* 103 bytes/,
   },
+  {
+    name: 'a mode that YAML reads as decimal',
+    section: 'listen',
+    value: '{ socket: a.sock, mode: 0660 }',
+    says: /^2:33 listen.mode: expected permission bits in quotes, such as "0660": without them YAML reads the decimal number 660$/,
+  },
+  {
+    name: 'a mode in letters',
+    section: 'listen',
+    value: '{ socket: a.sock, mode: rw-rw---- }',
+    says: /^2:33 listen.mode: expected permission bits in quotes/,
+  },
+  {
+    name: 'a mode with more than permissions',
+    section: 'listen',
+    value: '{ socket: a.sock, mode: "4660" }',
+    says: /^2:33 listen.mode: expected permission bits in quotes/,
+  },
+  {
+    name: 'a mode without a socket',
+    section: 'listen',
+    value: '{ mode: "0660" }',
+    says: /^2:11 listen.mode: only a socket has permission bits$/,
+  },
+  {
+    name: 'credentials of another kind',
+    section: 'listen',
+    value: '{ credentials: certificate }',
+    says: /^2:24 listen.credentials: unknown answer "certificate"; known: all, bearer$/,
+  },
   { name: 'port too high', section: 'listen', value: '{ port: 65536 }', says: /listen.port: expected a port/ },
   { name: 'half a port', section: 'listen', value: '{ port: 1.5 }', says: /listen.port: expected a port/ },
   { name: 'hosts wildcard', section: 'listen', value: '{ hosts: ["*"] }', says: /listen.hosts\[0\]: a wildcard/ },
@@ -181,6 +211,21 @@ void t.test('tokens of WebSocket clients that set no header: off unless said', a
     ],
   ];
   for (const [listen, says] of faults) t.match(await faultsOf(textOf({ listen })), [says], listen);
+});
+
+void t.test('permission bits of a socket', async (t) => {
+  const modeOf = async (mode: string): Promise<unknown> =>
+    (await loadText(textOf({ listen: `{ socket: a.sock${mode} }` }))).config.listen.address;
+  t.same(await modeOf(''), { socket: 'a.sock', mode: 0o600 });
+  t.same(await modeOf(', mode: "0660"'), { socket: 'a.sock', mode: 0o660 });
+  t.same(await modeOf(', mode: "777"'), { socket: 'a.sock', mode: 0o777 });
+});
+
+void t.test('which credential names the caller', async (t) => {
+  const of = async (listen: string): Promise<unknown> => (await loadText(textOf({ listen }))).config.listen.credentials;
+  t.equal(await of('{}'), 'all');
+  t.equal(await of('{ credentials: all }'), 'all');
+  t.equal(await of('{ credentials: bearer }'), 'bearer');
 });
 
 void t.test('the shim on the address of its own gateway', async (t) => {

@@ -61,9 +61,9 @@ void t.test('a socket is relative to the configuration, or to the home folder', 
     );
     return config.listen.address;
   };
-  t.same(await at('run/shim.sock'), { socket: '/etc/shim/run/shim.sock' });
-  t.same(await at('~/shim.sock'), { socket: '/home/operator/shim.sock' });
-  t.same(await at('/run/shim.sock'), { socket: '/run/shim.sock' });
+  t.same(await at('run/shim.sock'), { socket: '/etc/shim/run/shim.sock', mode: 0o600 });
+  t.same(await at('~/shim.sock'), { socket: '/home/operator/shim.sock', mode: 0o600 });
+  t.same(await at('/run/shim.sock'), { socket: '/run/shim.sock', mode: 0o600 });
 });
 
 void t.test('every fault at once, each in its place', async (t) => {

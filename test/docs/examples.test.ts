@@ -5,7 +5,8 @@ import { loadConfig } from '../../src/config/load.ts';
 import { rawConfig } from '../../src/config/schema.ts';
 import { configTemplate, STANDARD_CHOICES } from '../../src/config/template.ts';
 import { HEALTH_PATHS } from '../../src/server/health.ts';
-import { SECRET, worldOf } from '../helpers/configuration.ts';
+import { makeAuthority } from '../helpers/certificates.ts';
+import { NOW, SECRET, worldOf } from '../helpers/configuration.ts';
 import { pages, textOf } from '../helpers/pages.ts';
 
 /** The YAML blocks of the pages whose keys are those of the configuration. */
@@ -33,13 +34,25 @@ void t.test('what the sample has commented out is right where it is taken in', a
     .replaceAll('2027-01-31', '2026-12-20')
     .replace(/^# callersFile.*\n/m, '')
     .replace('onStoreFailure: local', '#')
+    .replace('url: http:', 'url: https:')
     .replaceAll(/^( *)# ?( *(?:- )?(?:[a-zA-Z]+: |\{ |[a-z]+:$))/gm, '$1$2');
   t.notMatch(all, /^ *# *[a-zA-Z]+: [^ ]/m);
+  const dates = { notBefore: new Date(NOW - 1000), notAfter: new Date(NOW + 60 * 86_400_000) };
+  const ca = await makeAuthority('CA', dates);
+  const [server, client] = [await ca.issue(dates), await ca.issue(dates)];
+  const tls = {
+    'tls/ca.crt': ca.cert,
+    'tls/server.crt': server.cert,
+    'tls/server.key': server.key,
+    'tls/client.crt': client.cert,
+    'tls/client.key': client.key,
+  };
   const { config } = await loadConfig(
     'f',
-    worldOf({ f: all }, { OPENCLAW_GATEWAY_TOKEN: SECRET, OPENCLAW_HOOKS_TOKEN: 'hooks-7sKd02kslA' }),
+    worldOf({ f: all, ...tls }, { OPENCLAW_GATEWAY_TOKEN: SECRET, OPENCLAW_HOOKS_TOKEN: 'hooks-7sKd02kslA' }),
   );
   t.match(config.callers, [{ name: 'agentpage', limits: { requestsPerMinute: 120, streams: 4 } }]);
+  t.ok(config.listen.tls?.client && config.gateway.tls?.cert, 'TLS on both sides');
   t.ok(config.probes && config.control && config.audit, 'the last lines as well');
 });
 
