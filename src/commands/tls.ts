@@ -2,8 +2,7 @@
 import { linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
-import { isWildcard } from '../config/address.ts';
-import { isHost } from '../config/listen.ts';
+import { isHost, isWildcard } from '../config/address.ts';
 import { readFaultWords } from '../config/world.ts';
 import { EXIT } from './exit.ts';
 import { AuthorityError, createAuthority, issue, MOST_DAYS, openAuthority } from './tls-authority.ts';
