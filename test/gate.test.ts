@@ -382,14 +382,7 @@ void t.test('a caller of another shim', async (t) => {
     chain: [],
     verifiedBy: undefined,
   };
-  const headers = (scopes: string) => [
-    'Host',
-    'localhost',
-    'x-auth-shim-caller',
-    'web',
-    'x-auth-shim-scopes',
-    scopes,
-  ];
+  const headers = (scopes: string) => ['Host', 'localhost', 'x-auth-shim-caller', 'web', 'x-auth-shim-scopes', scopes];
   const gateOf = (changed: readonly Caller[], { endAtExpiry = true, now = NOW, trusted = true } = {}) => {
     const config = { ...testConfig({ callers: changed }), stream: { heartbeat: 0, gatewayIdle: 0, endAtExpiry } };
     return createGate({

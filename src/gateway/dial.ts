@@ -1,9 +1,8 @@
 /** A WebSocket to the gateway. */
-import type { lookup as dnsLookup } from 'node:dns';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { WebSocket, type ClientOptions } from 'ws';
-import { loopbackOnly } from './pool.ts';
+import type { Connect } from './connection.ts';
 
 /** As the gateway's own limit: a message that it takes, or sends, is not larger. */
 export const MOST_BYTES = 25 * 1024 * 1024;
@@ -34,12 +33,9 @@ export interface Declined {
 
 /** How the gateway is reached. */
 export interface DialTarget {
-  /** Scheme, host and port: `http:` and loopback. */
-  readonly origin: string;
-  /** Resolves names (the world's DNS). */
-  readonly lookup: typeof dnsLookup;
-  /** `Host` of the request; that of the origin without it. */
-  readonly host?: string | undefined;
+  readonly connect: Connect;
+  /** `Host` of the request. */
+  readonly host: string;
 }
 
 /**
@@ -58,15 +54,15 @@ export async function dial(
   signal: AbortSignal,
 ): Promise<Dialled | Declined> {
   signal.throwIfAborted();
-  const fields: Record<string, string> = {};
+  const fields: Record<string, string> = { host: target.host };
   for (let i = 0; i < headers.length; i += 2) fields[headers[i] as string] = headers[i + 1] as string;
-  if (target.host !== undefined) fields.host = target.host;
-  const ws = new WebSocket(`ws${target.origin.slice('http'.length)}/`, {
+  // Its scheme and host are nobody's: the connection is made below, with TLS where that is due.
+  const ws = new WebSocket('ws://gateway/', {
     ...SOCKET_OPTIONS,
     headers: fields,
     followRedirects: false,
-    lookup: loopbackOnly(target.lookup),
-  } as ClientOptions);
+    createConnection: (_options: unknown, opened: Parameters<Connect>[0]) => target.connect(opened),
+  } as unknown as ClientOptions);
   return new Promise((resolve, reject) => {
     let socket: Socket;
     const abort = (): void => ws.terminate();

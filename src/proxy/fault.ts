@@ -11,8 +11,12 @@ const UNREACHABLE: ReadonlySet<string> = new Set([
   'EADDRNOTAVAIL',
   'EMFILE',
   'HOP_NOT_LOOPBACK',
-  'UND_ERR_CONNECT_TIMEOUT',
+  'HOP_CERTIFICATE',
+  'HOP_TIMEOUT',
 ]);
+/** Of a handshake: the certificate of one side is refused by the other, or they have no version in common. */
+const TLS_CODE =
+  /^(?:ERR_SSL_|ERR_TLS_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH)/;
 
 /**
  * @param error what undici or the socket reported
@@ -25,7 +29,7 @@ export function gatewayFault(error: Error, answered: boolean): { refusal: Refusa
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
     return { refusal: refuse('gateway_timeout', { reason }), end: 'gateway_idle' };
   }
-  if (!answered && UNREACHABLE.has(code)) {
+  if (!answered && (UNREACHABLE.has(code) || TLS_CODE.test(code))) {
     return { refusal: refuse('gateway_unreachable', { reason }), end: 'gateway_gone' };
   }
   return { refusal: refuse('gateway_bad_response', { reason }), end: 'gateway_gone' };

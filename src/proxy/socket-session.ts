@@ -4,7 +4,6 @@ import type { Socket } from 'node:net';
 import type { About, Refused, Upgrade } from '../decision.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
 import { DeviceStoreError } from '../gateway/device-store.ts';
-import { loopbackOnly } from '../gateway/pool.ts';
 import { recordConnect, recordDecision, recordEnd, type Asked, type End, type Observers } from './record.ts';
 import { writeRawRefusal } from './refuse.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -167,8 +166,8 @@ export async function openTunnelled(opening: Opening, upgrade: Upgrade): Promise
     {
       req,
       headers: upgrade.headersWith(caller.scopes),
-      origin: target.origin,
-      lookup: loopbackOnly(target.lookup),
+      connect: target.connect,
+      host: target.host,
       answerHeaders: [
         'x-request-id',
         asked.id,

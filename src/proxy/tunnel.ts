@@ -1,9 +1,10 @@
 /** A transparent WebSocket: both heads of the handshake are made anew, then bytes pass as they are. */
 import { createHash } from 'node:crypto';
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import type { LookupFunction, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { createProxyServer } from 'http-proxy-3';
 import { refuse, type Refusal } from '../errors.ts';
+import type { Connect } from '../gateway/connection.ts';
 import { gatewayFault } from './fault.ts';
 import { Agent } from './node-http.ts';
 
@@ -22,9 +23,9 @@ export interface TunnelRequest {
   readonly headers: readonly string[];
   /** Subprotocols that the gateway is offered; none by default. */
   readonly protocols?: readonly string[];
-  /** Scheme, host and port of the gateway: `http:` and loopback, which `lookup` sees to. */
-  readonly origin: string;
-  readonly lookup: LookupFunction;
+  readonly connect: Connect;
+  /** `Host` of the request. */
+  readonly host: string;
   /** What the caller gets besides the fields of the handshake. */
   readonly answerHeaders: readonly string[];
   /** Milliseconds; for tests of the limits themselves. */
@@ -66,7 +67,6 @@ export function openTunnel(request: TunnelRequest, on: TunnelEvents): Tunnel {
   const { req, protocols = [], dialTimeout = DIAL_MS, stallTimeout = STALL_MS } = request;
   const { socket: caller } = req;
   const key = req.headers['sec-websocket-key'] ?? '';
-  const target = new URL(request.origin);
   let dial!: ClientRequest;
   let gateway: Socket | undefined;
   let [headsIn, headsOut] = [0, 0];
@@ -93,14 +93,17 @@ export function openTunnel(request: TunnelRequest, on: TunnelEvents): Tunnel {
     return tunnel;
   }
 
-  const library = createProxyServer({ target, agent: new Agent({ lookup: request.lookup }) });
+  // Its target is nobody's: the agent makes the connection, with TLS where that is due.
+  const agent = new Agent();
+  agent.createConnection = ((_options: unknown, opened: Parameters<Connect>[0]) => request.connect(opened)) as never;
+  const library = createProxyServer({ target: 'http://gateway', agent });
   // It throws errors of the sockets that nobody hears.
   library.on('error', () => undefined);
   library.once('proxyReqWs', (made) => (dial = made));
   // It sends on every header of the request that it is given: never the caller's own.
   const headers = {
     ...fieldsOf(request.headers),
-    host: target.host,
+    host: request.host,
     ...UPGRADE,
     'sec-websocket-key': key,
     'sec-websocket-version': '13',

@@ -1,12 +1,15 @@
 /** Configurations as they are served: one at a time, replaced as one reference. */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { lookup as dnsLookup } from 'node:dns';
+import type { lookup as dnsLookup } from 'node:dns';
 import { isDeepStrictEqual } from 'node:util';
 import { createCallerTable } from '../callers/table.ts';
+import { isLoopbackHost } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
+import { bareHost } from '../config/hop.ts';
 import { createGate, type GateParts } from '../gate.ts';
 import type { Device } from '../gateway/device.ts';
 import { openDeviceStore, ownUser, type DeviceStore } from '../gateway/device-store.ts';
+import { createConnect, type Connect } from '../gateway/connection.ts';
 import { createGatewayPool, type GatewayPool } from '../gateway/pool.ts';
 import { createPresenter, secretsOf } from '../gateway/present.ts';
 import { createTraceIds, type TraceIds } from '../headers/trace.ts';
@@ -18,6 +21,8 @@ const FIXED = {
   'listen.host': ({ listen }: Config) => ('host' in listen.address ? listen.address.host : undefined),
   'listen.port': ({ listen }: Config) => ('port' in listen.address ? listen.address.port : undefined),
   'listen.socket': ({ listen }: Config) => ('socket' in listen.address ? listen.address.socket : undefined),
+  'listen.tls': ({ listen }: Config) => listen.tls !== undefined,
+  'listen.tls.clientAuth': ({ listen }: Config) => listen.tls?.client?.auth,
   'limits.headerBytes': ({ limits }: Config) => limits.headerBytes,
   'limits.store': ({ limits }: Config) => limits.store?.redis,
   'limits.onStoreFailure': ({ limits }: Config) => limits.store?.onFailure,
@@ -65,21 +70,22 @@ export function createServing(config: Config, admission: Admission, options: Ser
   const candidates = new Map<string, Device>();
   let served = config;
   let devices = openDevices(config);
-  let snapshot = build(config, openPool(config));
+  let way = openWay(config);
+  let snapshot = build(config);
 
   return {
     current: () => snapshot,
     config: () => served,
     apply(next) {
-      const { pool } = snapshot;
       if (!isDeepStrictEqual(devicesOf(next), devicesOf(served))) {
         devices = openDevices(next);
       }
-      const moved = next.gateway.origin !== served.gateway.origin;
+      // Another identity, on either side, has connections of its own.
+      if (!isDeepStrictEqual(identityOf(next), identityOf(served))) way = openWay(next);
       const waiting = Object.entries(FIXED).flatMap(([keys, read]) =>
         isDeepStrictEqual(read(config), read(next)) ? [] : [keys],
       );
-      snapshot = build(next, moved ? openPool(next) : pool);
+      snapshot = build(next);
       served = next;
       // One that was left is not closed: a request that was let through before may still be on its way to it. Its
       // connections end by themselves, and then it is forgotten.
@@ -92,17 +98,20 @@ export function createServing(config: Config, admission: Admission, options: Ser
     },
   };
 
-  function openPool({ gateway }: Config): GatewayPool {
-    const pool = createGatewayPool(gateway.origin, options.lookup);
+  function openWay({ gateway }: Config): { readonly pool: GatewayPool; readonly connect: Connect } {
+    const connect = createConnect({ ...gateway, lookup: options.lookup });
+    const pool = createGatewayPool(gateway.origin, connect);
     pools.add(pool);
-    return pool;
+    return { pool, connect };
   }
 
-  function build(config: Config, pool: GatewayPool): Snapshot {
+  function build(config: Config): Snapshot {
     const { auth, origin } = config.gateway;
+    const { pool, connect } = way;
     const presenter = createPresenter(auth, config.listen.tls ? 'https' : 'http');
     const hop = { mode: auth.mode, secretNames: presenter.secretNames, secrets: secretsOf(config) };
-    const direct = auth.mode !== 'trusted-proxy' || auth.password !== undefined;
+    const direct =
+      isHere(config) && auth.mode !== 'shim' && (auth.mode !== 'trusted-proxy' || auth.password !== undefined);
     const gate = createGate({
       config,
       presenter,
@@ -124,11 +133,7 @@ export function createServing(config: Config, admission: Admission, options: Ser
       drainLimit: config.limits.body,
       relay: {
         // A gateway takes for local, and pairs silently, only who also calls it by a local name.
-        target: {
-          origin,
-          lookup: options.lookup ?? dnsLookup,
-          host: direct ? `127.0.0.1:${portOf(origin)}` : undefined,
-        },
+        target: { connect, host: direct ? `127.0.0.1:${portOf(origin)}` : new URL(origin).host },
         blame: hop,
         connectAuth: presenter.connectAuth,
         pairsSilently: direct,
@@ -149,6 +154,16 @@ function openDevices({ gateway }: Config): DeviceStore | undefined {
   return openDeviceStore(gateway.deviceStore ?? 'memory', { owner: ownUser() });
 }
 
+function identityOf({ gateway: { origin, tls, beyondLoopback } }: Config): unknown {
+  return { origin, tls, beyondLoopback };
+}
+
+/** Whether the gateway is on this machine. */
+function isHere({ gateway: { origin, beyondLoopback } }: Config): boolean {
+  return !beyondLoopback || isLoopbackHost(bareHost(new URL(origin)));
+}
+
 function portOf(origin: string): string {
-  return new URL(origin).port || '80';
+  const { port, protocol } = new URL(origin);
+  return port || (protocol === 'https:' ? '443' : '80');
 }

@@ -1,10 +1,9 @@
 /** A server that opens a tunnel for every upgrade, without a gate. */
-import { lookup } from 'node:dns';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Test } from 'tap';
 import type { Refusal } from '../../src/errors.ts';
-import { loopbackOnly } from '../../src/gateway/pool.ts';
+import { createConnect, type GatewayTarget } from '../../src/gateway/connection.ts';
 import { writeRawRefusal } from '../../src/proxy/refuse.ts';
 import { openTunnel, type Tunnel, type TunnelRequest } from '../../src/proxy/tunnel.ts';
 
@@ -45,6 +44,7 @@ export interface Front {
 
 type FrontOptions = Partial<Omit<TunnelRequest, 'req' | 'headers'>> & {
   readonly origin: string;
+  readonly lookup?: GatewayTarget['lookup'] | undefined;
   readonly headers?: (req: IncomingMessage) => readonly string[];
   /** Waits before it opens the tunnel. */
   readonly hold?: (req: IncomingMessage) => Promise<unknown>;
@@ -52,7 +52,7 @@ type FrontOptions = Partial<Omit<TunnelRequest, 'req' | 'headers'>> & {
 
 /** @returns a server on 127.0.0.1; it ends with the test */
 export async function startFront(t: Test, options: FrontOptions): Promise<Front> {
-  const { headers = () => ['x-openclaw-scopes', 'operator.admin'], hold, ...rest } = options;
+  const { headers = () => ['x-openclaw-scopes', 'operator.admin'], hold, origin, lookup, ...rest } = options;
   const waiting: ((opened: Opened) => void)[] = [];
   const server = createServer();
 
@@ -65,7 +65,14 @@ export async function startFront(t: Test, options: FrontOptions): Promise<Front>
       changed.forEach((one) => one());
     };
     const tunnel = openTunnel(
-      { lookup: loopbackOnly(lookup), answerHeaders: ['x-request-id', 'id-1'], ...rest, req, headers: headers(req) },
+      {
+        connect: createConnect({ origin, lookup }),
+        host: new URL(origin).host,
+        answerHeaders: ['x-request-id', 'id-1'],
+        ...rest,
+        req,
+        headers: headers(req),
+      },
       {
         open: () => tell('open'),
         refused: (why) => {

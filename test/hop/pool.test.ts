@@ -3,7 +3,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import type { Dispatcher } from 'undici';
-import { createGatewayPool, HopError, loopbackOnly, type GatewayPool } from '../../src/gateway/pool.ts';
+import { createConnect, HopError, loopbackOnly } from '../../src/gateway/connection.ts';
+import { createGatewayPool, type GatewayPool } from '../../src/gateway/pool.ts';
 
 type Lookup = typeof lookup;
 
@@ -95,7 +96,8 @@ void t.test('the address is checked at every connect', async (t) => {
     res.end();
   });
   const { lookup, asked } = resolver(['127.0.0.1'], ['127.0.0.1', '192.0.2.1'], ['127.0.0.1']);
-  const pool = createGatewayPool(`http://gateway.test:${port}`, lookup);
+  const origin = `http://gateway.test:${port}`;
+  const pool = createGatewayPool(origin, createConnect({ origin, lookup }));
   t.teardown(() => pool.destroy());
   t.equal(await status(pool), 200);
   t.match(await status(pool), { code: 'HOP_NOT_LOOPBACK' }, 'a name that later resolves elsewhere');
@@ -116,7 +118,8 @@ void t.test('a redirect is an answer, and proxies in the environment are not ask
     delete process.env.HTTP_PROXY;
     delete process.env.http_proxy;
   });
-  const pool = createGatewayPool(`http://127.0.0.1:${port}`);
+  const origin = `http://127.0.0.1:${port}`;
+  const pool = createGatewayPool(origin, createConnect({ origin }));
   t.teardown(() => pool.destroy());
   t.equal(await status(pool), 302);
   t.equal(requests, 1);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Pool } from 'undici';
 import { ERRORS } from '../../src/errors.ts';
+import { createConnect } from '../../src/gateway/connection.ts';
 import { createGatewayPool } from '../../src/gateway/pool.ts';
 import type { EndReason } from '../../src/observe/log.ts';
 import { createMetrics, type FinishedRequest, type Metrics } from '../../src/observe/metrics.ts';
@@ -302,7 +303,8 @@ void t.test('the pool tells its connections and requests', async (t) => {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.teardown(() => server.close());
-  const pool = createGatewayPool(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const pool = createGatewayPool(origin, createConnect({ origin }));
   const stats = (): ReturnType<typeof SOURCES.pool> => (pool as unknown as Pool).stats;
   const metrics = fresh({ ...SOURCES, pool: stats });
   const ignore = (): void => undefined;

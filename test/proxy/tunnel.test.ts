@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo, LookupFunction } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { numOpenSockets } from 'http-proxy-3';
 import t from 'tap';
 import WebSocket, { WebSocketServer } from 'ws';
@@ -101,9 +101,8 @@ void t.test('a header that cannot be sent is thrown, and nothing is dialled', as
     server.on('upgrade', (req, socket) => {
       const never = (): void => void t.fail('something was told');
       const on = { open: never, refused: never, closed: never };
-      const lookup: LookupFunction = never;
       try {
-        openTunnel({ req, headers: ['x-user', 'a\r\nb: c'], origin: gateway.url, lookup, answerHeaders: [] }, on);
+        openTunnel({ req, headers: ['x-user', 'a\r\nb: c'], host: 'x', connect: never, answerHeaders: [] }, on);
       } catch (error) {
         resolve(error);
       }
@@ -155,10 +154,10 @@ void t.test('the gateway’s name is resolved by the look-up that is given', asy
   const asked: string[] = [];
   const { port } = await startFront(t, {
     origin: gateway.url.replace('127.0.0.1', 'gateway.test'),
-    lookup: (name, _, callback) => {
+    lookup: ((name: string, _: object, callback: (error: null, found: object[]) => void) => {
       asked.push(name);
       callback(null, [{ address: '127.0.0.1', family: 4 }]);
-    },
+    }) as never,
   });
   const raw = await openRaw(t, port);
   raw.send(upgrade());

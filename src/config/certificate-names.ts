@@ -1,0 +1,34 @@
+/** The subject alternative names of a certificate. Pure. */
+
+/** Names of two kinds (RFC 5280 section 4.2.1.6); the others name nobody here. */
+export interface CertificateNames {
+  readonly uris: readonly string[];
+  /** Lower case. */
+  readonly dnsNames: readonly string[];
+}
+
+/** One name as Node writes it: a value with a comma, a quote or a control character is a JSON string. */
+const NAME = /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",\\]*)(?:, (?=.)|$)/y;
+
+/**
+ * A name may hold what looks like the next one (CVE-2021-44532): the text is read from its beginning to its end, or not
+ * at all.
+ *
+ * @param text `subjectAltName` of Node's `X509Certificate`
+ * @returns the names in it
+ * @throws Error where they cannot be read exactly
+ */
+export function readCertificateNames(text = ''): CertificateNames {
+  const uris: string[] = [];
+  const dnsNames: string[] = [];
+  NAME.lastIndex = 0;
+  for (let at = 0; at < text.length; at = NAME.lastIndex) {
+    const match = NAME.exec(text);
+    if (!match) throw new Error('its subject alternative names cannot be read');
+    const [, kind, raw = ''] = match;
+    const value = raw.startsWith('"') ? (JSON.parse(raw) as string) : raw;
+    if (kind === 'URI') uris.push(value);
+    else if (kind === 'DNS') dnsNames.push(value.toLowerCase());
+  }
+  return { uris, dnsNames };
+}

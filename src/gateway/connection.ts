@@ -1,0 +1,173 @@
+/** One connection to the gateway: opened, and checked before anything is written to it. */
+import { lookup as dnsLookup } from 'node:dns';
+import { createRequire } from 'node:module';
+import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { isLoopback } from '../config/address.ts';
+import { readCertificateNames } from '../config/certificate-names.ts';
+import type { GatewayTls } from '../config/config.ts';
+
+/** For the whole of it, the handshake of TLS included, in milliseconds. */
+const OPEN_MS = 10_000;
+const KEEP_ALIVE_MS = 60_000;
+
+/** Why there is no connection that may be used. The words are for the operator. */
+export class HopError extends Error {
+  /** A plaintext hop must not leave the machine; a certificate that is not the gateway's; nobody who answers in time. */
+  readonly code: 'HOP_NOT_LOOPBACK' | 'HOP_CERTIFICATE' | 'HOP_TIMEOUT';
+
+  constructor(code: HopError['code'], message: string) {
+    super(message);
+    this.name = 'HopError';
+    this.code = code;
+  }
+}
+
+/** Where the gateway is, and what it has to prove. */
+export interface GatewayTarget {
+  /** Scheme, host and port. */
+  readonly origin: string;
+  readonly tls?: GatewayTls | undefined;
+  /** Otherwise its name must resolve to this machine, at each connect. */
+  readonly beyondLoopback?: boolean;
+  /** Resolves names; by default the system's resolver. */
+  readonly lookup?: typeof dnsLookup | undefined;
+  /** Milliseconds; for tests of the limit itself. */
+  readonly timeout?: number;
+}
+
+/** Opens a connection. The callback is called once, with an error or with a socket that may be written to. */
+export type Connect = (callback: (error: Error | null, socket: Socket | null) => void) => void;
+
+/**
+ * The one way to the gateway, for requests, relays and tunnels alike. Over TLS each connection is checked by itself,
+ * also one that resumes a session, where Node would not look at the name again (CVE-2026-58040).
+ *
+ * @param target where the gateway is
+ * @returns the function that opens connections. Over TLS they resume the session of the one before, which is nobody
+ *   else's: a target with another identity has a function of its own
+ */
+export function createConnect(target: GatewayTarget): Connect {
+  const { lookup = dnsLookup, timeout = OPEN_MS } = target;
+  const { protocol, hostname, port } = new URL(target.origin);
+  const host = hostname.replace(/^\[|\]$/g, '');
+  const secure = protocol === 'https:';
+  const options = {
+    host,
+    port: Number(port || (secure ? 443 : 80)),
+    lookup: target.beyondLoopback ? (lookup as LookupFunction) : loopbackOnly(lookup),
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
+  };
+  if (!secure) return (callback) => settle(connectTcp(options), 'connect', timeout, () => undefined, callback);
+
+  // What only a hop over TLS needs is loaded with it.
+  const { connect: connectTls, createSecureContext } = createRequire(import.meta.url)(
+    'node:tls',
+  ) as typeof import('node:tls');
+  const { ca, cert, key, fingerprint, serverName = host } = target.tls ?? {};
+  // Exactly this certificate says more than any authority could.
+  const pinned = fingerprint !== undefined && ca === undefined;
+  const byHost = !serverName.startsWith('spiffe://');
+  const tlsOptions = {
+    ...options,
+    // Authorities of the system count only where none are named.
+    secureContext: createSecureContext({ minVersion: 'TLSv1.2', ...(ca && { ca }), ...(cert && key && { cert, key }) }),
+    servername: byHost && isIP(serverName) === 0 ? serverName : '',
+    ALPNProtocols: ['http/1.1'],
+    rejectUnauthorized: !pinned,
+    // Asked below, for resumed sessions as well.
+    checkServerIdentity: () => undefined,
+  };
+  let session: Buffer | undefined;
+
+  return (callback) => {
+    const socket = connectTls({ ...tlsOptions, ...(session && { session }) });
+    let ticket: Buffer | undefined;
+    let sound = false;
+    socket.on('session', (fresh: Buffer) => {
+      ticket = fresh;
+      if (sound) session = fresh;
+    });
+    const check = (): HopError | undefined => {
+      const wrong = wrongWith(socket);
+      sound = wrong === undefined;
+      if (sound) session = ticket ?? session;
+      else session = undefined;
+      return wrong === undefined
+        ? undefined
+        : new HopError('HOP_CERTIFICATE', `the certificate of ${target.origin} ${wrong}`);
+    };
+    settle(socket, 'secureConnect', timeout, check, callback);
+  };
+
+  function wrongWith(socket: TLSSocket): string | undefined {
+    const certificate = socket.getPeerX509Certificate();
+    if (certificate === undefined) return 'is missing';
+    const shown = certificate.fingerprint256.replaceAll(':', '').toLowerCase();
+    if (fingerprint !== undefined && shown !== fingerprint) return `is not the one of the pin, but sha256:${shown}`;
+    const now = Date.now();
+    // Of the texts: for a time that is none, Node's dates are whatever the memory holds, and these are no number.
+    if (!(Date.parse(certificate.validFrom) <= now)) return `is not valid before ${certificate.validFrom}`;
+    if (!(now < Date.parse(certificate.validTo))) return `is not valid after ${certificate.validTo}`;
+    if (pinned) return undefined;
+    if (!socket.authorized) return `is not trusted: ${String(socket.authorizationError)}`;
+    const names = certificate.subjectAltName ?? 'no name';
+    if (!byHost) {
+      const { uris } = readCertificateNames(certificate.subjectAltName);
+      return uris.length === 1 && uris[0] === serverName ? undefined : `is not for ${serverName} alone, but ${names}`;
+    }
+    const named =
+      isIP(serverName) === 0
+        ? certificate.checkHost(serverName, { subject: 'never' })
+        : certificate.checkIP(serverName);
+    return named === undefined ? `is not for ${serverName}, but ${names}` : undefined;
+  }
+}
+
+function settle(
+  socket: Socket,
+  open: 'connect' | 'secureConnect',
+  timeout: number,
+  check: () => HopError | undefined,
+  callback: Parameters<Connect>[0],
+): void {
+  const late = (): void => {
+    socket.destroy(new HopError('HOP_TIMEOUT', `no connection within ${timeout} ms`));
+  };
+  const timer = setTimeout(late, timeout);
+  const failed = (error: Error): void => {
+    clearTimeout(timer);
+    callback(error, null);
+  };
+  socket.once('error', failed);
+  socket.once(open, () => {
+    clearTimeout(timer);
+    const wrong = check();
+    if (wrong === undefined) {
+      socket.off('error', failed);
+      callback(null, socket);
+    } else {
+      socket.destroy(wrong);
+    }
+  });
+}
+
+/**
+ * @param lookup resolves names
+ * @returns the same, with an error in place of any address that is not loopback
+ */
+export function loopbackOnly(lookup: typeof dnsLookup): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error) return callback(error, '', 0);
+      const [first] = addresses;
+      if (!first || !addresses.every(({ address }) => isLoopback(address))) {
+        return callback(new HopError('HOP_NOT_LOOPBACK', `${hostname} does not resolve to a loopback address`), '', 0);
+      }
+      if (options.all === true) return callback(null, addresses);
+      callback(null, first.address, first.family);
+    });
+  };
+}
