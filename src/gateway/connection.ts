@@ -1,4 +1,5 @@
 /** One connection to the gateway: opened, and checked before anything is written to it. */
+import type { X509Certificate } from 'node:crypto';
 import { lookup as dnsLookup } from 'node:dns';
 import { createRequire } from 'node:module';
 import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net';
@@ -32,7 +33,8 @@ export interface GatewayTarget {
   readonly beyondLoopback?: boolean;
   /** Resolves names; by default the system's resolver. */
   readonly lookup?: typeof dnsLookup | undefined;
-  /** Milliseconds; for tests of the limit itself. */
+  /** For tests: another clock, in milliseconds since the epoch, and a shorter limit, in milliseconds. */
+  readonly now?: () => number;
   readonly timeout?: number;
 }
 
@@ -48,7 +50,7 @@ export type Connect = (callback: (error: Error | null, socket: Socket | null) =>
  *   else's: a target with another identity has a function of its own
  */
 export function createConnect(target: GatewayTarget): Connect {
-  const { lookup = dnsLookup, timeout = OPEN_MS } = target;
+  const { lookup = dnsLookup, now = Date.now, timeout = OPEN_MS } = target;
   const { protocol, hostname, port } = new URL(target.origin);
   const host = hostname.replace(/^\[|\]$/g, '');
   const secure = protocol === 'https:';
@@ -80,39 +82,39 @@ export function createConnect(target: GatewayTarget): Connect {
     // Asked below, for resumed sessions as well.
     checkServerIdentity: () => undefined,
   };
-  let session: Buffer | undefined;
+  let kept: Kept | undefined;
 
   return (callback) => {
-    const socket = connectTls({ ...tlsOptions, ...(session && { session }) });
+    const offered = kept;
+    const socket = connectTls({ ...tlsOptions, ...(offered && { session: offered.session }) });
     let ticket: Buffer | undefined;
-    let sound = false;
-    socket.on('session', (fresh: Buffer) => {
-      ticket = fresh;
-      if (sound) session = fresh;
+    let certificate: X509Certificate | undefined;
+    socket.on('session', (session: Buffer) => {
+      ticket = session;
+      if (certificate) kept = { session, certificate };
     });
     const check = (): HopError | undefined => {
-      const wrong = wrongWith(socket);
-      sound = wrong === undefined;
-      if (sound) session = ticket ?? session;
-      else session = undefined;
-      return wrong === undefined
-        ? undefined
-        : new HopError('HOP_CERTIFICATE', `the certificate of ${target.origin} ${wrong}`);
+      // OpenSSL keeps no certificates for a client that resumes.
+      const shown = socket.getPeerX509Certificate() ?? (socket.isSessionReused() ? offered?.certificate : undefined);
+      const wrong = shown ? wrongWith(shown) : 'is missing';
+      if (wrong === undefined) {
+        certificate = shown as X509Certificate;
+        if (ticket) kept = { session: ticket, certificate };
+        return undefined;
+      }
+      kept = undefined;
+      return new HopError('HOP_CERTIFICATE', `the certificate of ${target.origin} ${wrong}`);
     };
     settle(socket, 'secureConnect', timeout, check, callback);
   };
 
-  function wrongWith(socket: TLSSocket): string | undefined {
-    const certificate = socket.getPeerX509Certificate();
-    if (certificate === undefined) return 'is missing';
+  function wrongWith(certificate: X509Certificate): string | undefined {
     const shown = certificate.fingerprint256.replaceAll(':', '').toLowerCase();
     if (fingerprint !== undefined && shown !== fingerprint) return `is not the one of the pin, but sha256:${shown}`;
-    const now = Date.now();
     // Of the texts: for a time that is none, Node's dates are whatever the memory holds, and these are no number.
-    if (!(Date.parse(certificate.validFrom) <= now)) return `is not valid before ${certificate.validFrom}`;
-    if (!(now < Date.parse(certificate.validTo))) return `is not valid after ${certificate.validTo}`;
+    if (!(Date.parse(certificate.validFrom) <= now())) return `is not valid before ${certificate.validFrom}`;
+    if (!(now() < Date.parse(certificate.validTo))) return `is not valid after ${certificate.validTo}`;
     if (pinned) return undefined;
-    if (!socket.authorized) return `is not trusted: ${String(socket.authorizationError)}`;
     const names = certificate.subjectAltName ?? 'no name';
     if (!byHost) {
       const { uris } = readCertificateNames(certificate.subjectAltName);
@@ -124,6 +126,12 @@ export function createConnect(target: GatewayTarget): Connect {
         : certificate.checkIP(serverName);
     return named === undefined ? `is not for ${serverName}, but ${names}` : undefined;
   }
+}
+
+/** A session that can be resumed, and the certificate that was found right for it. */
+interface Kept {
+  readonly session: Buffer;
+  readonly certificate: X509Certificate;
 }
 
 function settle(
