@@ -18,6 +18,8 @@ const FIXED = {
   'listen.host': ({ listen }: Config) => ('host' in listen.address ? listen.address.host : undefined),
   'listen.port': ({ listen }: Config) => ('port' in listen.address ? listen.address.port : undefined),
   'listen.socket': ({ listen }: Config) => ('socket' in listen.address ? listen.address.socket : undefined),
+  'listen.mode': ({ listen }: Config) => ('socket' in listen.address ? listen.address.mode : undefined),
+  'listen.tls': ({ listen }: Config) => listen.tls !== undefined,
   'limits.headerBytes': ({ limits }: Config) => limits.headerBytes,
   'limits.store': ({ limits }: Config) => limits.store?.redis,
   'limits.onStoreFailure': ({ limits }: Config) => limits.store?.onFailure,
