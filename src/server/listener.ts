@@ -46,6 +46,8 @@ export interface Listener {
    * they are found so again.
    */
   recheck(): void;
+  /** Ends every connection at once, but for those that became WebSockets. */
+  closeAll(): void;
 }
 
 /**
@@ -100,6 +102,10 @@ export function createListener(parts: ListenerParts): Listener {
     certificateOf: tls?.certificateOf ?? (() => undefined),
     apply: (next) => next && tls?.apply(next),
     recheck: () => tls?.recheck((socket) => upgraded.has(socket) || proxy.busy(socket)),
+    closeAll() {
+      tls?.closeHandshakes();
+      server.closeAllConnections();
+    },
   };
 }
 

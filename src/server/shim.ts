@@ -206,7 +206,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
     const limit = setTimeout(() => {
       endAll();
-      setTimeout(() => server.closeAllConnections(), FAREWELL_MS).unref();
+      setTimeout(() => listener.closeAll(), FAREWELL_MS).unref();
     }, timeout);
     await closed;
     clearInterval(idle);
@@ -228,6 +228,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     for (const one of listening) one.close();
     // Also of one that stopped listening before: it waits for them.
     for (const one of servers) one.closeAllConnections();
+    listener.closeAll();
     // A handshake that waits for a folder which never answers is not waited for.
     const recorded = Promise.race([
       sockets.closed(),

@@ -62,7 +62,7 @@ async function listen(t: Test, tls: ListenTls, more: Partial<TlsParts> = {}): Pr
   const broken: (string | undefined)[] = [];
   const waiting: ((failure: FailedHandshake) => void)[] = [];
   const listening = createTlsServer(
-    {},
+    { keepAliveTimeout: 0 },
     {
       tls,
       done: (again) => resumed.push(again),
@@ -345,7 +345,7 @@ void t.test('plain HTTP is told so, in clear', async (t) => {
 void t.test('many handshakes that never end keep nobody out, and end', async (t) => {
   const server = await listen(t, settings(), { handshakeTimeout: 1_000 });
   const sockets = await Promise.all(Array.from({ length: 200 }, () => openRaw(t, server.port)));
-  for (const { send } of sockets) send('\x16\x03\x01\x02\x00\x01');
+  for (const one of sockets) one.send('\x16\x03\x01\x02\x00\x01');
   t.ok(await answers(t, server.port));
   t.equal(server.failures.length, 0, 'while they were all waiting');
   await Promise.all(sockets.map((one) => one.closed()));
@@ -431,6 +431,20 @@ void t.test('another pair, for the connections to come', async (t) => {
   t.ok(await answers(t, server.port, { ca: other.cert }));
   t.equal(await answers(t, server.port, { ca: other.cert, maxVersion: 'TLSv1.2' }), false);
   t.equal(server.failures.at(-1)?.reason, 'protocol_version');
+});
+
+void t.test('certificates asked for from now on, and no more', async (t) => {
+  const server = await listen(t, settings());
+  server.apply(settings(accept));
+  t.ok(await answers(t, server.port, showing(web)));
+  t.equal(await answers(t, server.port, showing(await other.issue())), false);
+  server.apply(settings(require));
+  const alerted = open(t, server.port);
+  await alerted.ask();
+  t.equal(await alerted.closed, 'tlsv13 alert certificate required', 'the client is told');
+  server.apply(settings());
+  t.ok(await answers(t, server.port, showing(web)));
+  t.strictSame(server.requests, [`cert:${web.fingerprint.slice(0, 12)}`, undefined]);
 });
 
 void t.test('a handshake that began under another authority', async (t) => {
@@ -566,6 +580,9 @@ void t.test('of the listener', async (t) => {
 
 const TOKEN = 'caller-token-0123456789-abcdef' as RawToken;
 
+/** The answer to it keeps the connection, also on a route that is not there. */
+const BEARER = { authorization: `Bearer ${TOKEN}` };
+
 /** A shim with TLS before a stand-in gateway. */
 async function startWithTls(t: Test, listenMore: Partial<Config['listen']>, options: ShimOptions = {}) {
   const gateway = await startGateway({ auth: { mode: 'token', token: 'gateway-secret' } });
@@ -636,7 +653,7 @@ void t.test('a shim that speaks TLS', async (t) => {
   t.strictSame(read('certificate_expiration_timestamp_seconds'), { 'listen.tls.cert': (NOW + 20 * DAY) / 1000 });
 
   const held = open(t, port, showing(web));
-  await held.ask();
+  t.ok(await held.ask(BEARER));
   const next = { ...config, listen: { ...config.listen, tls: settings({ ca: other.cert, auth: 'require' }) } };
   shim.apply(next);
   await held.closed;
@@ -648,9 +665,20 @@ void t.test('without another word, connections are looked at as often as configu
   let now = NOW;
   const { shim } = await startWithTls(t, { tls: settings(accept, { recheck: 1 }) }, { now: () => now });
   const client = open(t, Number(new URL(shim.url).port), showing(web));
-  await client.ask();
+  t.ok(await client.ask(BEARER));
   now += 2 * DAY;
   await client.closed;
+});
+
+void t.test('its end does not wait for handshakes', async (t) => {
+  const { shim } = await startWithTls(t, {});
+  const port = Number(new URL(shim.url).port);
+  const answered = open(t, port, showing(web));
+  t.ok(await answered.ask(BEARER));
+  const raw = await openRaw(t, port);
+  await answers(t, port);
+  const stopped = shim.stop();
+  await Promise.all([raw.closed(2_000), answered.closed, stopped]);
 });
 
 void t.test('on a unix socket, with the mode that is configured', async (t) => {
