@@ -71,6 +71,8 @@ export function createServing(config: Config, admission: Admission, options: Ser
   const candidates = new Map<string, Device>();
   let served = config;
   let devices = openDevices(config);
+  // Whether callers speak TLS stays as it was at start.
+  let { tls } = config.listen;
   let way = openWay(config);
   let snapshot = build(config);
 
@@ -86,6 +88,7 @@ export function createServing(config: Config, admission: Admission, options: Ser
       const waiting = Object.entries(FIXED).flatMap(([keys, read]) =>
         isDeepStrictEqual(read(config), read(next)) ? [] : [keys],
       );
+      if (tls && next.listen.tls) ({ tls } = next.listen);
       snapshot = build(next);
       served = next;
       // One that was left is not closed: a request that was let through before may still be on its way to it. Its
@@ -109,7 +112,7 @@ export function createServing(config: Config, admission: Admission, options: Ser
   function build(config: Config): Snapshot {
     const { auth, origin } = config.gateway;
     const { pool, connect } = way;
-    const presenter = createPresenter(auth, config.listen.tls ? 'https' : 'http');
+    const presenter = createPresenter(auth, tls ? 'https' : 'http');
     const hop = { mode: auth.mode, secretNames: presenter.secretNames, secrets: secretsOf(config) };
     const direct =
       isHere(config) && auth.mode !== 'shim' && (auth.mode !== 'trusted-proxy' || auth.password !== undefined);
@@ -118,7 +121,7 @@ export function createServing(config: Config, admission: Admission, options: Ser
       presenter,
       callers: createCallerTable(config.callers, {
         credentials: config.listen.credentials,
-        trusts: createClientTrust(config.listen.tls?.client?.ca),
+        trusts: createClientTrust(tls?.client?.ca),
       }),
       authorize: createAuthorize(config, randomUUID),
       ...admission,
