@@ -391,6 +391,8 @@ void t.test('a caller of another shim', async (t) => {
       authorize: createAuthorize(config, () => 'RANDOM'),
       presenter: createPresenter(config.gateway.auth),
       ...OPEN,
+      // A certificate is no guess: its failures are not counted.
+      limiter: { ...OPEN.limiter, failedLogin: () => 60 },
       now: () => now,
     });
   };

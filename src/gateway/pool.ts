@@ -49,7 +49,7 @@ export function createGatewayPool(origin: string, connect: Connect): GatewayPool
       return pool.stats;
     },
     destroy() {
-      for (const socket of opening) socket.destroy();
+      for (const socket of opening) socket.destroy(new Error('the pool is closed'));
       return pool.destroy();
     },
   };

@@ -420,6 +420,21 @@ void t.test('the same settings again leave sessions as they are', async (t) => {
   t.ok(await answers(t, server.port, { session: client.session() }), 'nor do such as OpenSSL refuses');
 });
 
+void t.test('a session is resumed for an hour at most after its authority was last looked at', async (t) => {
+  let now = NOW;
+  const server = await listen(t, settings(accept), { now: () => now });
+  const client = open(t, server.port, showing(web));
+  await client.ask();
+  now += HOUR - 1;
+  server.recheck(() => false);
+  const again = open(t, server.port, { ...showing(web), session: client.session() });
+  t.ok(await again.ask());
+  now += 1;
+  server.recheck(() => false);
+  t.ok(await answers(t, server.port, { ...showing(web), session: again.session() }));
+  t.strictSame(server.resumed, [false, true, false]);
+});
+
 void t.test('another pair, for the connections to come', async (t) => {
   const server = await listen(t, settings());
   const client = open(t, server.port);
@@ -659,6 +674,10 @@ void t.test('a shim that speaks TLS', async (t) => {
   await held.closed;
   t.equal(await askShim(t, { port, ...showing(web) }), '', 'the new authority counts');
   t.match(await askShim(t, { port, ...showing(await other.issue()) }), /^HTTP\/1\.1 \d/);
+
+  const { tls: _tls, ...plain } = config.listen;
+  t.strictSame(shim.apply({ ...config, listen: plain }), ['listen.tls']);
+  t.match(await askShim(t, { port, ...showing(await other.issue()) }), /^HTTP\/1\.1 200 /, 'until the next start');
 });
 
 void t.test('without another word, connections are looked at as often as configured', async (t) => {
