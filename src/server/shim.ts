@@ -55,10 +55,11 @@ export interface RunningShim {
   stop(): Promise<void>;
 }
 
-/** What the program hands in, and tests: shorter limits, in milliseconds. */
+/** What the program hands in, and tests: other limits, in milliseconds. */
 export interface ShimOptions extends ServingOptions, Pick<SocketProxyParts, 'handshakeLimits'> {
   readonly headersTimeout?: number;
   readonly idleTimeout?: number;
+  readonly storePatience?: number;
   /** Without it there are neither metrics nor spans. */
   readonly program?: ProgramFacts;
 }
@@ -71,7 +72,7 @@ export interface ShimOptions extends ServingOptions, Pick<SocketProxyParts, 'han
  * @throws AuditError, or the system's error when an address cannot be listened on. A gateway that is down is no error.
  */
 export async function startShim(config: Config, log: RequestLog, options: ShimOptions = {}): Promise<RunningShim> {
-  const limiter = await createLimiter(config.limits.store, log.logger);
+  const limiter = await createLimiter(config.limits.store, log.logger, options.storePatience);
   const serving = createServing(config, { limiter, unaudited }, { version: options.program?.version, ...options });
   const observers = await startObservers(config, log, options.program, {
     open: () => ({ ...proxy.open(), sockets: sockets.open() }),
