@@ -154,16 +154,22 @@ function collect(socket: Socket): Collected {
         const check = (): void => {
           if (enough(text, closed)) finish(() => resolve(text));
           else if (closed)
-            finish(() => reject(new Error(`${what}: the connection ended after ${JSON.stringify(text)}`)));
+            finish(() => reject(new Error(`${what}: the connection ended after ${shown(text)}`)));
         };
         const timer = setTimeout(
-          () => finish(() => reject(new Error(`${what}: nothing more came after ${JSON.stringify(text)}`))),
+          () => finish(() => reject(new Error(`${what}: nothing more came after ${shown(text)}`))),
           timeout,
         );
         changed.add(check);
         check();
       }),
   };
+}
+
+/** What came, for an error: its beginning and its end where it is long. */
+function shown(text: string): string {
+  const parts = text.length > 2_000 ? [text.slice(0, 1_000), text.slice(-1_000)] : [text];
+  return parts.map((part) => JSON.stringify(part)).join(` … ${text.length} bytes … `);
 }
 
 /**
