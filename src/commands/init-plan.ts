@@ -1,9 +1,11 @@
 /** What `init` takes from the gateway's own file: port, mode, where its secret is, and what cannot be taken. */
+import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
-import { isAbsolute, relative, resolve } from 'node:path';
+import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { isLoopback, isWildcard } from '../config/address.ts';
 import { variableName, type GatewayFile } from '../config/openclaw.ts';
 import { STANDARD_CHOICES, type TemplateChoices } from '../config/template.ts';
+import { disk } from '../config/world.ts';
 import { foldName } from '../headers/families.ts';
 import { isStandardHeader } from './standard-headers.ts';
 import type { World } from './world.ts';
@@ -34,16 +36,33 @@ export function planFrom(world: World, from: string, file: GatewayFile): InitPla
   if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535) {
     throw new InitError(`${from}: gateway.port is no port`);
   }
-  if (file.tls === true) {
-    throw new InitError(
-      `${from}: gateway.tls.enabled is true, and TLS to the gateway is not supported by this version. Switch it off ` +
-        'there: the shim asks the gateway on loopback alone',
-    );
-  }
   const { lines, variables } = authOf(world, from, file);
   const warnings = warningsOf(from, file);
-  const choices = { ...STANDARD_CHOICES, ...ports(port), ...hostOf(file), auth: lines, notes: warnings };
+  const choices = {
+    ...STANDARD_CHOICES,
+    ...ports(port),
+    ...hostOf(file),
+    ...(file.tls === true && { gatewayFingerprint: fingerprintOf(world, from, file) }),
+    auth: lines,
+    notes: warnings,
+  };
   return { choices, warnings, variables };
+}
+
+/** The gateway's own certificate names no host: it is known by itself. Where none is configured it makes one at its start. */
+function fingerprintOf(world: World, from: string, { tlsCertificate }: GatewayFile): string {
+  const folder = dirname(resolve(world.cwd, from));
+  const path =
+    typeof tlsCertificate === 'string' ? resolve(folder, tlsCertificate) : join(folder, 'gateway/tls/gateway-cert.pem');
+  try {
+    return new X509Certificate(disk.readFile(path)).fingerprint256.replaceAll(':', '').toLowerCase();
+  } catch (error) {
+    const words =
+      error instanceof Error && 'code' in error && error.code === 'ENOENT' ? 'does not exist' : 'cannot be read';
+    throw new InitError(
+      `${from}: gateway.tls.enabled is true, and its certificate ${path} ${words}: the gateway makes it at its start`,
+    );
+  }
 }
 
 interface Auth {

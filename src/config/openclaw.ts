@@ -13,6 +13,8 @@ export interface GatewayFile {
   readonly customBindHost: unknown;
   /** `gateway.tls.enabled` */
   readonly tls: unknown;
+  /** `gateway.tls.certPath` */
+  readonly tlsCertificate: unknown;
   /** `gateway.auth.trustedProxy`: the names of headers, and of the users that it takes. */
   readonly userHeader: unknown;
   readonly requiredHeaders: unknown;
@@ -52,6 +54,7 @@ export async function parseGatewayFile(text: string): Promise<GatewayFile> {
     bind: member(gateway, 'bind'),
     customBindHost: member(gateway, 'customBindHost'),
     tls: member(member(gateway, 'tls'), 'enabled'),
+    tlsCertificate: member(member(gateway, 'tls'), 'certPath'),
     userHeader: member(proxy, 'userHeader'),
     requiredHeaders: member(proxy, 'requiredHeaders'),
     allowUsers: member(proxy, 'allowUsers'),

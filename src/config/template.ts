@@ -5,6 +5,8 @@ export interface TemplateChoices {
   /** Where the gateway listens on loopback, where it is not 127.0.0.1; with the brackets of a URL. */
   readonly gatewayHost?: string;
   readonly gatewayPort: number;
+  /** SHA-256 of the gateway's own certificate, 64 hex digits, where it speaks TLS. */
+  readonly gatewayFingerprint?: string;
   /** Lines under `gateway.auth:`, without their indentation. */
   readonly auth: readonly string[];
   /** Comment lines that stand above `gateway:`, without `#`. */
@@ -33,7 +35,8 @@ const EXAMPLE_HASH = 'the 64 hex digits that "auth-shim token new" writes';
  * @returns the text of a commented configuration
  */
 export function configTemplate(choices: TemplateChoices): string {
-  const { listenPort, gatewayHost = '127.0.0.1', gatewayPort, auth, notes, keptHash } = choices;
+  const { listenPort, gatewayHost = '127.0.0.1', gatewayPort, gatewayFingerprint, auth, notes, keptHash } = choices;
+  const scheme = gatewayFingerprint === undefined ? 'http' : 'https';
   const adminPort = ADMIN_PORTS.find((port) => port !== listenPort && port !== gatewayPort);
   return `# The configuration of openclaw-auth-shim. "auth-shim check" says whether it can run.
 # Every key but "gateway" may be left out; what is commented out shows the default or an example.
@@ -52,9 +55,9 @@ listen:
 ${notes.map((line) => `# ${line}\n`).join('')}# The gateway, and how it authenticates the shim: its own gateway.auth.mode.
 # Secrets are references, never written here.
 gateway:
-  url: http://${gatewayHost}:${gatewayPort}
+  url: ${scheme}://${gatewayHost}:${gatewayPort}
   auth:
-${auth.map((line) => `    ${line}\n`).join('')}  # tls: { ca: tls/ca.crt, cert: tls/client.crt, key: tls/client.key } # with https: in url
+${auth.map((line) => `    ${line}\n`).join('')}${gatewayTls(gatewayFingerprint)}
   # deviceStore: devices # where the keys of callers with a WebSocket are kept: a folder, or memory
 
 # Who may call. "auth-shim token new NAME --scope operator.write" adds one and prints the token once.
@@ -84,6 +87,12 @@ admin:
 # probes: { port: 18782 } # the same health for a kubelet, on every address: a status and no more
 # control: { socket: control.sock } # for "auth-shim shutdown"
 `;
+}
+
+function gatewayTls(fingerprint: string | undefined): string {
+  return fingerprint === undefined
+    ? '  # tls: { ca: tls/ca.crt, cert: tls/client.crt, key: tls/client.key } # with https: in url'
+    : `  tls: { fingerprint: "sha256:${fingerprint}" } # the gateway's own certificate, and no other`;
 }
 
 function emptyCallers(): string {

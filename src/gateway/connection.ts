@@ -3,7 +3,6 @@ import type { X509Certificate } from 'node:crypto';
 import { lookup as dnsLookup } from 'node:dns';
 import { createRequire } from 'node:module';
 import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import { isLoopback } from '../config/address.ts';
 import { readCertificateNames } from '../config/certificate-names.ts';
 import type { GatewayTls } from '../config/config.ts';

@@ -2,11 +2,14 @@
  * What the shim counts. The cells are our own, since one call a finished request must cost next to nothing; the
  * library that writes them as text is loaded when somebody asks for them.
  */
+import type { CertificateInUse } from '../config/config.ts';
 import { ERRORS } from '../errors.ts';
 import { by, createExposition, one, type Exposition, type Family, type Sample } from './exposition.ts';
+import { HANDSHAKE_FAILURES, type HandshakeFailure } from './handshakes.ts';
 import { Histogram } from './histogram.ts';
 import type { EndReason, RequestRecord } from './log.ts';
 import { processFamilies, type ProcessUsage } from './process-metrics.ts';
+import { OTHER, Tally } from './tally.ts';
 
 /** What is known only at the moment somebody asks. */
 export interface MetricSources {
@@ -24,6 +27,8 @@ export interface MetricSources {
   readonly audit?: () => { readonly dropped: number; readonly healthy: boolean };
   /** The shared store of the limits, where there is one: failed calls so far, and whether the last one succeeded. */
   readonly limitStore?: () => { readonly failures: number; readonly up: boolean };
+  /** The certificates of the running configuration. */
+  readonly certificates?: () => readonly CertificateInUse[];
 }
 
 /** @property startedMs when the process started and read its configuration, milliseconds since the epoch */
@@ -54,12 +59,13 @@ export interface Metrics {
    * @param atMs milliseconds since the epoch
    */
   reloaded(ok: boolean, atMs: number): void;
+  /** @param resumed whether a TLS handshake of a caller went on with an earlier session */
+  handshakeDone(resumed: boolean): void;
+  handshakeFailed(reason: HandshakeFailure): void;
   /** @returns the values of the moment, for the answer to a scrape */
   render(): Promise<Exposition>;
 }
 
-/** The label value for all that is beyond the bounds below. */
-const OTHER = 'other';
 /** Callers and routes come from the configuration; reloads and issuers can bring ever new ones. */
 const MOST_CALLERS = 1_000;
 const MOST_ROUTES = 200;
@@ -89,28 +95,6 @@ const ENDS: Readonly<Record<EndReason, 0>> = {
   error: 0,
 };
 
-/** Counts by one label from a closed set. All are there from the start, so that the first event is an increase. */
-class Tally {
-  readonly #counts: Map<string, number>;
-
-  constructor(keys: readonly string[]) {
-    this.#counts = new Map(keys.map((key) => [key, 0]));
-  }
-
-  add(key: string): void {
-    const known = this.#counts.has(key) ? key : OTHER;
-    this.#counts.set(known, (this.#counts.get(known) ?? 0) + 1);
-  }
-
-  has(key: string): boolean {
-    return this.#counts.has(key);
-  }
-
-  read(label: string): Sample[] {
-    return [...this.#counts].map(([key, value]) => ({ labels: { [label]: key }, value }));
-  }
-}
-
 interface RouteCells {
   readonly firstByte: Histogram;
   readonly duration: Histogram;
@@ -132,6 +116,8 @@ export function createMetrics({ version, node, startedMs, sources }: MetricOptio
   const reloads = new Tally(['ok', 'failed']);
   const connects = new Tally(['accepted', 'refused']);
   const closes = new Tally(CLOSE_CODES.map(String));
+  const handshakes = new Tally(['false', 'true']);
+  const failedHandshakes = new Tally(HANDSHAKE_FAILURES);
   const total = { in: 0, out: 0, dropped: 0 };
   const messages = { in: 0, out: 0, bytesIn: 0, bytesOut: 0 };
   const reload = { ok: true, successMs: startedMs };
@@ -178,6 +164,16 @@ export function createMetrics({ version, node, startedMs, sources }: MetricOptio
     gauge('config_last_reload_successful', 'Whether the last reload took effect.', () => one(reload.ok)),
     gauge('config_last_reload_success_timestamp_seconds', 'When the running configuration was read.', () =>
       one(reload.successMs / 1000),
+    ),
+    counter('tls_handshakes_total', 'TLS handshakes of callers.', () => handshakes.read('resumed')),
+    counter('tls_handshake_failures_total', 'TLS handshakes of callers that came to nothing.', () =>
+      failedHandshakes.read('reason'),
+    ),
+    gauge('certificate_expiration_timestamp_seconds', 'When a certificate in use ends.', () =>
+      (sources.certificates?.() ?? []).map(({ key, notAfter }) => ({
+        labels: { certificate: key },
+        value: notAfter / 1000,
+      })),
     ),
     gauge('build_info', 'What runs.', () => [{ labels: { version, node }, value: 1 }]),
     ...processFamilies(sources.usage, startedMs),
@@ -229,6 +225,12 @@ export function createMetrics({ version, node, startedMs, sources }: MetricOptio
       reloads.add(ok ? 'ok' : 'failed');
       reload.ok = ok;
       if (ok) reload.successMs = atMs;
+    },
+    handshakeDone(resumed) {
+      handshakes.add(String(resumed));
+    },
+    handshakeFailed(reason) {
+      failedHandshakes.add(reason);
     },
     render,
   };

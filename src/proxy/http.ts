@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { refuse, type Refusal } from '../errors.ts';
 import type { About, Decision } from '../decision.ts';
 import type { EndReason } from '../observe/log.ts';
-import type { RequestFacts } from '../types.ts';
+import type { ClientCertificate, RequestFacts } from '../types.ts';
 import { Exchange } from './exchange.ts';
 import type { Observers } from './record.ts';
 import { endOf, stillHolds } from './recheck.ts';
@@ -22,7 +22,11 @@ export interface ProxyParts {
   readonly current: () => Snapshot;
   readonly observers: Observers;
   readonly randomId: () => string;
+  readonly certificateOf: CertificateOf;
 }
+
+/** @returns the certificate that an open connection of a caller has shown, if it has */
+export type CertificateOf = (socket: Duplex) => ClientCertificate | undefined;
 
 /** The HTTP side of the shim. */
 export interface HttpProxy {
@@ -53,7 +57,7 @@ export interface HttpProxy {
  * @returns the proxy
  */
 export function createHttpProxy(parts: ProxyParts): HttpProxy {
-  const { current, observers, randomId } = parts;
+  const { current, observers, randomId, certificateOf } = parts;
   /**
    * The exchange of each connection; at most one is open at a time. By connection, since a collection that gains and
    * loses a key with every request leaves dead tables, which keep requests until the next full garbage collection.
@@ -85,7 +89,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
         return;
       }
       exchange.attempt(() => {
-        const decision = snapshot.gate.decide(factsOf(req));
+        const decision = snapshot.gate.decide(factsOf(req, certificateOf));
         if (!(decision instanceof Promise)) act(exchange, decision);
         else
           void decision
@@ -111,7 +115,7 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
       let about: About = { peer: req.socket.remoteAddress };
       try {
         // A method that no route has is refused before any store could be asked.
-        const decision = current().gate.decide(factsOf(req)) as Decision;
+        const decision = current().gate.decide(factsOf(req, certificateOf)) as Decision;
         about = decision.about;
         refusal = decision.kind === 'refuse' ? decision : refuse('method_not_allowed', { allow: [] });
       } catch (error) {
@@ -221,15 +225,17 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
 
 /**
  * @param req of Node's server
+ * @param certificateOf asked for its connection
  * @returns what the gate judges
  */
-export function factsOf(req: IncomingMessage): RequestFacts {
+export function factsOf(req: IncomingMessage, certificateOf: CertificateOf): RequestFacts {
   return {
     method: req.method ?? '',
     target: req.url ?? '',
     httpVersion: req.httpVersion,
     rawHeaders: req.rawHeaders,
     peer: req.socket.remoteAddress,
+    certificate: certificateOf(req.socket),
   };
 }
 

@@ -6,7 +6,7 @@ import { ERRORS, refuse, type Refusal } from '../errors.ts';
 import type { EndReason } from '../observe/log.ts';
 import type { RequestFacts } from '../types.ts';
 import { Entrances } from './entrances.ts';
-import { factsOf } from './http.ts';
+import { factsOf, type CertificateOf } from './http.ts';
 import { endOf, stillHolds } from './recheck.ts';
 import { recordDecision, type Asked, type Observers } from './record.ts';
 import { refuseSocket } from './refuse.ts';
@@ -20,6 +20,7 @@ export interface SocketProxyParts {
   readonly current: () => Snapshot;
   readonly observers: Observers;
   readonly randomId: () => string;
+  readonly certificateOf: CertificateOf;
   /** Shorter in tests. */
   readonly handshakeLimits?: HandshakeLimits | undefined;
 }
@@ -52,7 +53,7 @@ const RESTART = { code: 1012, reason: 'service restart' } as const;
  * @returns the proxy
  */
 export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
-  const { current, observers, randomId } = parts;
+  const { current, observers, randomId, certificateOf } = parts;
   const sessions = new Set<Session>();
   const entrances = new Entrances();
   /** How many messages of a session had passed, and since when no more. */
@@ -66,7 +67,7 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
     upgrade(req, socket, head) {
       socket.on('error', () => socket.destroy());
       const asked: Asked = { id: randomId(), method: req.method ?? '', target: req.url ?? '' };
-      const facts: RequestFacts = { ...factsOf(req), upgrade: { early: head.length > 0 } };
+      const facts: RequestFacts = { ...factsOf(req, certificateOf), upgrade: { early: head.length > 0 } };
       const snapshot = current();
       const about: About = { peer: facts.peer };
       if (ending) {

@@ -33,11 +33,12 @@ export async function listen(server: Server, where: Address | SocketAddress): Pr
 
 /**
  * @param server listens on TCP
+ * @param scheme that it speaks
  * @returns `http://host:port`
  */
-export function urlOf(server: Server): string {
+export function urlOf(server: Server, scheme: 'http' | 'https' = 'http'): string {
   const { address, family, port } = server.address() as AddressInfo;
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+  return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }
 
 function isAbandoned(path: string): Promise<boolean> {

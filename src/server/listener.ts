@@ -1,12 +1,14 @@
 /** The listener that callers connect to. */
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { refuse, type Refusal } from '../errors.ts';
+import type { ListenTls } from '../config/config.ts';
 import { asksForWebSocket } from '../headers/upgrade.ts';
-import type { HttpProxy } from '../proxy/http.ts';
+import type { CertificateOf, HttpProxy } from '../proxy/http.ts';
 import { createServer } from '../proxy/node-http.ts';
 import type { SocketProxy } from '../proxy/websocket.ts';
+import { createTlsServer, type TlsParts } from './tls.ts';
 
 /** Time for a whole request head. */
 const HEADERS_MS = 15_000;
@@ -21,18 +23,40 @@ export interface ListenerParts {
   readonly sockets: SocketProxy;
   readonly headerBytes: number;
   readonly connections: number;
+  /** Where callers speak TLS. */
+  readonly tls: TlsParts | undefined;
   /** Milliseconds; for tests of the limits themselves. */
   readonly headersTimeout?: number;
   readonly idleTimeout?: number;
 }
 
+/** The listener and its connections. */
+export interface Listener {
+  /** Not listening yet. */
+  readonly server: Server;
+  readonly certificateOf: CertificateOf;
+  /**
+   * Takes other settings of TLS for the connections to come. Whether it is TLS at all stays as it was.
+   *
+   * @throws Error where OpenSSL refuses them; those from before stay
+   */
+  apply(tls: ListenTls | undefined): void;
+  /**
+   * Ends the connections whose certificate is no longer trusted: those without an open request at once, others when
+   * they are found so again.
+   */
+  recheck(): void;
+  /** Ends every connection at once, but for those that became WebSockets. */
+  closeAll(): void;
+}
+
 /**
  * @param parts the proxy and the limits of the listener
- * @returns Node's HTTP server, not listening yet
+ * @returns the listener
  */
-export function createListener(parts: ListenerParts): Server {
+export function createListener(parts: ListenerParts): Listener {
   const { proxy, sockets } = parts;
-  const server = createServer({
+  const options = {
     maxHeaderSize: parts.headerBytes,
     headersTimeout: parts.headersTimeout ?? HEADERS_MS,
     // A slow but moving upload has no limit in all; a stalled one is caught by the idle limit.
@@ -40,15 +64,18 @@ export function createListener(parts: ListenerParts): Server {
     connectionsCheckingInterval: 1_000,
     keepAliveTimeout: KEEP_ALIVE_MS,
     requireHostHeader: false,
-    shouldUpgradeCallback: ({ rawHeaders }) => asksForWebSocket(rawHeaders),
+    shouldUpgradeCallback: ({ rawHeaders }: IncomingMessage) => asksForWebSocket(rawHeaders),
     noDelay: true,
     // Finds peers that vanished without a word while the gateway is silent.
     keepAlive: true,
     keepAliveInitialDelay: 30_000,
-  });
+  };
+  const tls = parts.tls && createTlsServer(options, parts.tls);
+  const server = tls?.server ?? createServer(options);
   server.maxConnections = parts.connections;
   server.timeout = parts.idleTimeout ?? IDLE_MS;
 
+  const upgraded = new WeakSet<Duplex>();
   server.on('request', (req, res) => proxy.handle(req, res));
   server.on('checkContinue', (req, res) => proxy.handle(req, res));
   server.on('checkExpectation', (req, res) => proxy.handle(req, res));
@@ -56,7 +83,10 @@ export function createListener(parts: ListenerParts): Server {
   server.on('upgrade', (req, socket: Socket, head) => {
     // Behind a request whose answer is not out.
     if (proxy.busy(socket)) socket.destroy();
-    else sockets.upgrade(req, socket, head);
+    else {
+      upgraded.add(socket);
+      sockets.upgrade(req, socket, head);
+    }
   });
   server.on('timeout', (socket: Socket) => proxy.idle(socket));
 
@@ -67,7 +97,16 @@ export function createListener(parts: ListenerParts): Server {
     broken.add(socket);
     proxy.broken(socket, parserRefusal(error));
   });
-  return server;
+  return {
+    server,
+    certificateOf: tls?.certificateOf ?? (() => undefined),
+    apply: (next) => next && tls?.apply(next),
+    recheck: () => tls?.recheck((socket) => upgraded.has(socket) || proxy.busy(socket)),
+    closeAll() {
+      tls?.closeHandshakes();
+      server.closeAllConnections();
+    },
+  };
 }
 
 /** @returns the answer to what Node's parser refused, or `undefined` where nobody is left to answer */
@@ -90,6 +129,7 @@ function parserRefusal(error: NodeJS.ErrnoException & { rawPacket?: Buffer }): R
         ? refuse('method_not_allowed', { reason, allow: [] })
         : refuse('bad_request', { reason });
     default:
-      return refuse('bad_request', { reason });
+      // A fault of TLS: nothing that is written now would be read.
+      return reason.startsWith('ERR_SSL_') ? undefined : refuse('bad_request', { reason });
   }
 }

@@ -35,13 +35,14 @@ export async function startObservers(
   config: Config,
   log: RequestLog,
   facts: ProgramFacts | undefined,
-  sources: Pick<MetricSources, 'open' | 'pool' | 'limitStore'>,
+  sources: Pick<MetricSources, 'open' | 'pool' | 'limitStore' | 'certificates'>,
 ): Promise<RunningObservers> {
   const { logger, request } = log;
   const audit = config.audit && (await createAudit(config.audit, (message) => logger.warn(message)));
   const address = config.listen.address;
   const server = 'socket' in address ? { address: address.socket } : { address: address.host, port: address.port };
-  const tracing = facts && (await startTracing({ ...facts, logger, server: { scheme: 'http', ...server } }));
+  const scheme = config.listen.tls ? 'https' : 'http';
+  const tracing = facts && (await startTracing({ ...facts, logger, server: { scheme, ...server } }));
   const metrics =
     facts &&
     createMetrics({

@@ -2,6 +2,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { lookup as dnsLookup } from 'node:dns';
 import { isDeepStrictEqual } from 'node:util';
+import { createClientTrust } from '../callers/certificate.ts';
 import { createCallerTable } from '../callers/table.ts';
 import { isLoopbackHost } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
@@ -21,8 +22,8 @@ const FIXED = {
   'listen.host': ({ listen }: Config) => ('host' in listen.address ? listen.address.host : undefined),
   'listen.port': ({ listen }: Config) => ('port' in listen.address ? listen.address.port : undefined),
   'listen.socket': ({ listen }: Config) => ('socket' in listen.address ? listen.address.socket : undefined),
+  'listen.mode': ({ listen }: Config) => ('socket' in listen.address ? listen.address.mode : undefined),
   'listen.tls': ({ listen }: Config) => listen.tls !== undefined,
-  'listen.tls.clientAuth': ({ listen }: Config) => listen.tls?.client?.auth,
   'limits.headerBytes': ({ limits }: Config) => limits.headerBytes,
   'limits.store': ({ limits }: Config) => limits.store?.redis,
   'limits.onStoreFailure': ({ limits }: Config) => limits.store?.onFailure,
@@ -117,7 +118,7 @@ export function createServing(config: Config, admission: Admission, options: Ser
       presenter,
       callers: createCallerTable(config.callers, {
         credentials: config.listen.credentials,
-        trusts: () => false,
+        trusts: createClientTrust(config.listen.tls?.client?.ca),
       }),
       authorize: createAuthorize(config, randomUUID),
       ...admission,

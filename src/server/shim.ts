@@ -1,6 +1,7 @@
 /** The shim as a whole: built from one configuration, started, given others, drained, stopped. */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import type { Duplex } from 'node:stream';
 import type { Config } from '../config/config.ts';
 import { refuse } from '../errors.ts';
 import type { RequestLog } from '../observe/log.ts';
@@ -8,6 +9,7 @@ import { createLimiter } from '../limits/limiter.ts';
 import { createHttpProxy } from '../proxy/http.ts';
 import { createSocketProxy, type SocketProxyParts } from '../proxy/websocket.ts';
 import { createAdminListener } from './admin.ts';
+import { createExpiryWatch } from './certificate-expiry.ts';
 import { createControlListener } from './control.ts';
 import { connectionsFor, descriptorLimit } from './descriptors.ts';
 import { createHealth } from './health.ts';
@@ -16,6 +18,7 @@ import { createListener } from './listener.ts';
 import { startObservers, type ProgramFacts } from './observers.ts';
 import { createProbesListener } from './probes.ts';
 import { createServing, type ServingOptions } from './serving.ts';
+import type { TlsParts } from './tls.ts';
 
 const IDLE_CHECK_MS = 50;
 /** A credential that was let through is looked at again this often. */
@@ -25,7 +28,7 @@ const FAREWELL_MS = 2_000;
 
 /** A shim that serves. */
 export interface RunningShim {
-  /** Where callers connect: `http://host:port`, or `unix:/path`. */
+  /** Where callers connect: `http://host:port`, `https://host:port`, or `unix:/path`. */
   readonly url: string;
   /** Where the admin listener and that of the probes are, if there are such. */
   readonly adminUrl: string | undefined;
@@ -56,7 +59,8 @@ export interface RunningShim {
 }
 
 /** What the program hands in, and tests: other limits, in milliseconds. */
-export interface ShimOptions extends ServingOptions, Pick<SocketProxyParts, 'handshakeLimits'> {
+export interface ShimOptions
+  extends ServingOptions, Pick<SocketProxyParts, 'handshakeLimits'>, Pick<TlsParts, 'handshakeTimeout'> {
   readonly headersTimeout?: number;
   readonly idleTimeout?: number;
   readonly storePatience?: number;
@@ -72,27 +76,51 @@ export interface ShimOptions extends ServingOptions, Pick<SocketProxyParts, 'han
  * @throws AuditError, or the system's error when an address cannot be listened on. A gateway that is down is no error.
  */
 export async function startShim(config: Config, log: RequestLog, options: ShimOptions = {}): Promise<RunningShim> {
+  const now = options.now ?? Date.now;
   const limiter = await createLimiter(config.limits.store, log.logger, options.storePatience);
   const serving = createServing(config, { limiter, unaudited }, { version: options.program?.version, ...options });
   const observers = await startObservers(config, log, options.program, {
     open: () => ({ ...proxy.open(), sockets: sockets.open() }),
     pool: () => serving.current().pool.stats,
+    certificates: () => serving.config().certificates,
     ...(config.limits.store && {
       limitStore: () => ({ failures: limiter.withoutStore, up: limiter.storeUp }),
     }),
   });
   const { audit, metrics } = observers;
-  const proxy = createHttpProxy({ current: serving.current, observers, randomId: randomUUID });
-  const sockets = createSocketProxy({ ...options, current: serving.current, observers, randomId: randomUUID });
+  const asking = {
+    current: serving.current,
+    observers,
+    randomId: randomUUID,
+    certificateOf: (socket: Duplex) => listener.certificateOf(socket),
+  };
+  const proxy = createHttpProxy(asking);
+  const sockets = createSocketProxy({ ...options, ...asking });
   const descriptors = descriptorLimit();
   const { headerBytes, connections } = config.limits;
-  const server = createListener({
+  const listener = createListener({
     ...options,
     proxy,
     sockets,
     headerBytes,
     connections: connectionsFor(connections, descriptors),
+    tls: config.listen.tls && {
+      tls: config.listen.tls,
+      handshakeTimeout: options.handshakeTimeout,
+      randomId: randomUUID,
+      now,
+      done: (resumed) => metrics?.handshakeDone(resumed),
+      failed(failure) {
+        metrics?.handshakeFailed(failure.reason);
+        log.logger.info(failure, 'tls handshake failed');
+      },
+    },
   });
+  const { server } = listener;
+  const expiry = createExpiryWatch(log.logger);
+  expiry.loaded(config.certificates, now());
+  let connectionsLooked = performance.now();
+  const scheme = config.listen.tls ? 'https' : 'http';
 
   let draining: Promise<void> | undefined;
   let stopping: Promise<void> | undefined;
@@ -116,7 +144,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
 
   const shim: RunningShim = {
     get url() {
-      return 'socket' in config.listen.address ? `unix:${config.listen.address.socket}` : urlOf(server);
+      return 'socket' in config.listen.address ? `unix:${config.listen.address.socket}` : urlOf(server, scheme);
     },
     get adminUrl() {
       return admin && urlOf(admin);
@@ -129,9 +157,12 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     },
     asked,
     apply(next) {
+      listener.apply(next.listen.tls);
       const waiting = serving.apply(next);
+      expiry.loaded(next.certificates, now());
       server.maxConnections = connectionsFor(next.limits.connections, descriptors);
       recheckAll();
+      recheckConnections();
       return waiting;
     },
     reloaded(fault, waiting = []) {
@@ -176,7 +207,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
     const limit = setTimeout(() => {
       endAll();
-      setTimeout(() => server.closeAllConnections(), FAREWELL_MS).unref();
+      setTimeout(() => listener.closeAll(), FAREWELL_MS).unref();
     }, timeout);
     await closed;
     clearInterval(idle);
@@ -198,6 +229,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     for (const one of listening) one.close();
     // Also of one that stopped listening before: it waits for them.
     for (const one of servers) one.closeAllConnections();
+    listener.closeAll();
     // A handshake that waits for a folder which never answers is not waited for.
     const recorded = Promise.race([
       sockets.closed(),
@@ -210,6 +242,14 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
   function recheckAll(): void {
     proxy.recheck();
     sockets.recheck();
+    const { listen, certificates } = serving.config();
+    if (listen.tls && performance.now() - connectionsLooked >= listen.tls.recheck) recheckConnections();
+    expiry.look(certificates, now());
+  }
+
+  function recheckConnections(): void {
+    connectionsLooked = performance.now();
+    listener.recheck();
   }
 
   function endAll(): void {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { configWorld } from '../../src/commands/config-world.ts';
 import { runInit, type InitOptions } from '../../src/commands/init.ts';
 import { loadConfig, type LoadedConfig } from '../../src/config/load.ts';
+import { makeSelfSigned } from '../helpers/certificates.ts';
 import { testWorld, type TestWorld } from '../helpers/world.ts';
 
 const config = 'shim.config.yaml';
@@ -52,6 +53,21 @@ void t.test('a file that loads, and is not written over', async (t) => {
   t.not(readFileSync(path, 'utf8'), before);
   t.equal(await runInit(world, { config: 'no/folder.yaml' }), 1);
   t.match(world.err(), /no\/folder.yaml cannot be written \(ENOENT\)/);
+});
+
+void t.test('the gateway speaks TLS with a certificate of its own, which is then the only one', async (t) => {
+  const { cert, fingerprint } = await makeSelfSigned({ name: 'openclaw-gateway' });
+  for (const [where, tls] of [
+    [{ gateway: { tls: { 'gateway-cert.pem': cert } } }, 'enabled: true'],
+    [{ 'own.crt': cert }, "enabled: true, certPath: 'own.crt'"],
+  ] as const) {
+    const file = `{ gateway: { tls: { ${tls} }, auth: { token: '${TOKEN}' } } }`;
+    const world = testWorld(t.testdir({ 'oc.json': file, ...where }), {});
+    t.equal(await runInit(world, { config, from: 'oc.json' }), 0, world.err());
+    const { config: loaded } = await loadConfig(join(world.cwd, config), configWorld(world));
+    t.equal(loaded.gateway.origin, 'https://127.0.0.1:18789');
+    t.same(loaded.gateway.tls, { fingerprint });
+  }
 });
 
 const FROM: readonly { name: string; file: string; origin: string; auth: object }[] = [
@@ -252,10 +268,16 @@ const REFUSED: readonly {
     says: /^oc.json is not JSON5 \(line 3, column 3\)$/m,
   },
   {
-    name: 'TLS of the gateway',
+    name: 'TLS of the gateway, before its first start',
     file: '{ gateway: { tls: { enabled: true } } }',
     options: { from: 'oc.json' },
-    says: /gateway.tls.enabled is true, and TLS to the gateway is not supported by this version/,
+    says: /gateway.tls.enabled is true, and its certificate .*\/gateway\/tls\/gateway-cert.pem does not exist/,
+  },
+  {
+    name: 'TLS of the gateway, with a file that is none',
+    file: '{ gateway: { tls: { enabled: true, certPath: "oc.json" } } }',
+    options: { from: 'oc.json' },
+    says: /its certificate .*\/oc.json cannot be read/,
   },
   {
     name: 'no port above',

@@ -1,6 +1,7 @@
 /** Starts a real OpenClaw gateway, alone in a temporary folder, with a model server of its own. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { X509Certificate } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,6 +37,8 @@ export interface GatewayOptions {
   readonly auth: Auth;
   /** Whether the `/v1` routes are switched on in `gateway.http.endpoints`; on unless told otherwise. */
   readonly endpoints?: boolean;
+  /** Whether it ends TLS itself, with the certificate that it makes at its first start. */
+  readonly tls?: boolean;
   /** Further keys of `openclaw.json`, on top of what the harness sets. */
   readonly config?: Readonly<Record<string, unknown>>;
 }
@@ -43,6 +46,8 @@ export interface GatewayOptions {
 export interface RealGateway {
   readonly url: string;
   readonly port: number;
+  /** SHA-256 of its certificate, 64 lower-case hex digits; `undefined` without TLS. */
+  readonly fingerprint: string | undefined;
   /** The secret of `token` mode, and the local password of `trusted-proxy`. */
   readonly token: string;
   readonly model: Model;
@@ -57,6 +62,11 @@ export interface RealGateway {
    */
   cli(...args: readonly string[]): Promise<string>;
   stop(): Promise<void>;
+}
+
+/** What stands behind the URL and `auth` in the shim's `gateway:`, so that it knows this gateway again. */
+export function pinOf({ fingerprint }: RealGateway): string {
+  return fingerprint === undefined ? '' : `, tls: { fingerprint: "sha256:${fingerprint}" }`;
 }
 
 /**
@@ -96,8 +106,9 @@ export async function startGateway(options: GatewayOptions): Promise<RealGateway
   let log = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (log += text.toString()));
   const gateway: RealGateway = {
-    url: `http://127.0.0.1:${port}`,
+    url: `${options.tls ? 'https' : 'http'}://127.0.0.1:${port}`,
     port,
+    fingerprint: undefined,
     token,
     model,
     stateDir,
@@ -115,15 +126,20 @@ export async function startGateway(options: GatewayOptions): Promise<RealGateway
   };
   try {
     await ready(gateway.url, child);
+    return options.tls ? { ...gateway, fingerprint: await fingerprintOf(stateDir) } : gateway;
   } catch (error) {
     await gateway.stop();
     throw new Error(`openclaw@${options.version}: ${String(error)}\n${log}`, { cause: error });
   }
-  return gateway;
+}
+
+async function fingerprintOf(stateDir: string): Promise<string> {
+  const pem = await readFile(join(stateDir, 'gateway/tls/gateway-cert.pem'));
+  return new X509Certificate(pem).fingerprint256.replaceAll(':', '').toLowerCase();
 }
 
 function gatewayConfig(
-  { auth, endpoints = true, config }: GatewayOptions,
+  { auth, endpoints = true, tls, config }: GatewayOptions,
   at: { readonly port: number; readonly token: string; readonly modelPort: number; readonly dir: string },
 ): object {
   const trustedProxy =
@@ -138,6 +154,7 @@ function gatewayConfig(
       port: at.port,
       bind: 'loopback',
       auth: { mode: auth.mode, ...secret, trustedProxy },
+      ...(tls && { tls: { enabled: true, autoGenerate: true } }),
       ...(trustedProxy && { trustedProxies: ['127.0.0.1', '::1'] }),
       ...(endpoints && { http: { endpoints: { chatCompletions: { enabled: true }, responses: { enabled: true } } } }),
     },

@@ -3,7 +3,7 @@ import OpenAI from 'openai';
 import type { Test } from 'tap';
 import { startShim, type ShimProcess } from '../helpers/shim.ts';
 import { caller } from '../helpers/stack.ts';
-import { startGateway, type RealGateway } from './gateway.ts';
+import { pinOf, startGateway, type GatewayOptions, type RealGateway } from './gateway.ts';
 import { relayBefore, type RelayShim } from './relay.ts';
 import { LOCAL_PASSWORD, LOOPBACK_PROXY, since, VERSION } from './version.ts';
 
@@ -31,7 +31,11 @@ export interface Hop {
 }
 
 /** @returns the hop, or `undefined` where this release cannot have it; it ends with the test */
-export async function startHop(t: Test, mode: HopMode): Promise<Hop | undefined> {
+export async function startHop(
+  t: Test,
+  mode: HopMode,
+  options: Pick<GatewayOptions, 'tls'> = {},
+): Promise<Hop | undefined> {
   if (mode === 'trusted-proxy' && !LOOPBACK_PROXY) return undefined;
   const auth =
     mode === 'token'
@@ -42,7 +46,7 @@ export async function startHop(t: Test, mode: HopMode): Promise<Hop | undefined>
           localPassword: LOCAL_PASSWORD,
           ...(since('2026.4.27') && { allowLoopback: true }),
         };
-  const gateway = await startGateway({ version: VERSION, auth });
+  const gateway = await startGateway({ version: VERSION, auth, ...options });
   t.teardown(() => gateway.stop());
   // All at first: a test that waits between two of its cases may end there.
   const relay = mode === 'token' || LOCAL_PASSWORD ? await relayBefore(t, gateway, mode) : undefined;
@@ -64,7 +68,7 @@ export async function shimBefore(
   const yaml = [
     'listen: { port: 0 }',
     'admin: { port: 0 }',
-    `gateway: { url: "${gateway.url}", auth: ${auth} }`,
+    `gateway: { url: "${gateway.url}", auth: ${auth}${pinOf(gateway)} }`,
     'callers:',
     caller('reader', CALLERS.reader, ['operator.read']),
     caller('writer', CALLERS.writer, both),

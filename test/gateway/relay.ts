@@ -6,7 +6,7 @@ import type { Test } from 'tap';
 import { startShim, type LogLine, type ShimProcess } from '../helpers/shim.ts';
 import { caller } from '../helpers/stack.ts';
 import type { Mode } from './contract.ts';
-import type { RealGateway } from './gateway.ts';
+import { pinOf, type RealGateway } from './gateway.ts';
 
 /** Tokens of the callers. */
 export const RELAYED = {
@@ -56,7 +56,7 @@ export async function relayBefore(t: Test, gateway: RealGateway, mode: Mode, pas
     [
       'listen: { port: 0, websocket: { firstFrameToken: true, subprotocolToken: true } }',
       'admin: { port: 0 }',
-      `gateway: { url: "${gateway.url}", auth: ${authOf(mode, password)}, deviceStore: "${join(dir, 'devices')}" }`,
+      `gateway: { url: "${gateway.url}", auth: ${authOf(mode, password)}, deviceStore: "${join(dir, 'devices')}"${pinOf(gateway)} }`,
       `callersFile: "${file}"`,
     ].join('\n'),
     { GATEWAY_SECRET: gateway.token },

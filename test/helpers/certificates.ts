@@ -36,7 +36,7 @@ export interface Authority extends Pair {
 
 /** A self-signed authority. */
 export async function makeAuthority(name = 'test CA', options: LeafOptions = {}): Promise<Authority> {
-  return authorityOf(await make({ name, usage: [], ...options, authority: true }));
+  return authorityOf(await make({ name, usage: [], authority: true, ...options }));
 }
 
 /** A certificate that signs itself and is no authority. */

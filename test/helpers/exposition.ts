@@ -102,6 +102,7 @@ export const SOURCES: MetricOptions['sources'] = {
   }),
   audit: () => ({ dropped: 4, healthy: true }),
   limitStore: () => ({ failures: 6, up: false }),
+  certificates: () => [{ key: 'listen.tls.cert', notAfter: STARTED_MS + 1_000 }],
 };
 
 /** A request that was forwarded and answered, but for what is said otherwise. */

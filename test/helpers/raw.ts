@@ -153,8 +153,7 @@ function collect(socket: Socket): Collected {
         };
         const check = (): void => {
           if (enough(text, closed)) finish(() => resolve(text));
-          else if (closed)
-            finish(() => reject(new Error(`${what}: the connection ended after ${shown(text)}`)));
+          else if (closed) finish(() => reject(new Error(`${what}: the connection ended after ${shown(text)}`)));
         };
         const timer = setTimeout(
           () => finish(() => reject(new Error(`${what}: nothing more came after ${shown(text)}`))),

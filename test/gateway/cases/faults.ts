@@ -25,7 +25,8 @@ export async function faultCases(t: Test, { mode, gateway, shim, relay }: Hop): 
   });
 }
 
-async function told(t: Test, shim: ShimProcess, code: string): Promise<void> {
+/** The caller is told so, and never that it is their fault. */
+export async function told(t: Test, shim: ShimProcess, code: string): Promise<void> {
   const { status, body } = await curl(`${shim.url}/v1/chat/completions`, ...json(CALLERS.writer, ask('hi')));
   t.equal(status, 502);
   t.match(JSON.parse(body), { error: { code, type: 'gateway_error', param: null } });

@@ -1,0 +1,117 @@
+/** Client certificates: what one says, and whether it is still trusted. */
+import { X509Certificate } from 'node:crypto';
+import { readCertificateNames } from '../config/certificate-names.ts';
+import type { ClientCertificate } from '../types.ts';
+
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
+/** Hex digits of a fingerprint that name a certificate in logs. */
+const ID_DIGITS = 12;
+
+const PEM = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
+
+/**
+ * @param leaf the certificate of the connection, its signatures verified
+ * @param rest the other certificates that came with it
+ * @param verifiedBy the CA bundle, PEM, that it was verified against; `undefined` where that is not sure
+ * @returns what it says
+ * @throws Error where its names or its time cannot be read exactly
+ */
+export function readClientCertificate(
+  leaf: X509Certificate,
+  rest: readonly X509Certificate[],
+  verifiedBy: string | undefined,
+): ClientCertificate {
+  // Of the texts: for a time that is none, Node's dates are whatever the memory holds.
+  const [notBefore, notAfter] = [Date.parse(leaf.validFrom), Date.parse(leaf.validTo)];
+  if (Number.isNaN(notBefore + notAfter)) throw new Error('its time cannot be read');
+  const fingerprint = leaf.fingerprint256.replaceAll(':', '').toLowerCase();
+  return {
+    fingerprint,
+    id: `cert:${fingerprint.slice(0, ID_DIGITS)}`,
+    ...readCertificateNames(leaf.subjectAltName),
+    // Of extended usages, in spite of its name; without the extension there are none.
+    clientAuth: ((leaf.keyUsage as readonly string[] | undefined) ?? []).includes(CLIENT_AUTH),
+    notBefore,
+    notAfter,
+    chain: [leaf, ...rest],
+    verifiedBy,
+  };
+}
+
+/**
+ * Whether a certificate is trusted now.
+ *
+ * @param certificate of a connection, verified at its handshake
+ * @param now milliseconds since the epoch
+ */
+export type ClientTrust = (certificate: ClientCertificate, now: number) => boolean;
+
+/**
+ * Answers for connections that were verified under an earlier CA bundle. One that this bundle has verified, or an
+ * earlier one of which it has every authority, is trusted; of others the signatures are followed.
+ *
+ * @param ca the bundle, PEM; without one nobody is trusted
+ * @returns the function that answers. It is always "no" out of the certificate's own time.
+ */
+export function createClientTrust(ca: string | undefined): ClientTrust {
+  if (ca === undefined) return () => false;
+  /** Until when the signers of a certificate are valid; 0 where they do not lead to the bundle. */
+  const known = new WeakMap<ClientCertificate, number>();
+  const contained = new Map<string, boolean>();
+  let bundle: ReadonlyMap<string, X509Certificate> | undefined;
+
+  return (certificate, now) => {
+    if (now < certificate.notBefore || now >= certificate.notAfter) return false;
+    const { verifiedBy } = certificate;
+    if (verifiedBy === ca || (verifiedBy !== undefined && contains(verifiedBy))) return true;
+    let until = known.get(certificate);
+    if (until === undefined) {
+      bundle ??= readBundle(ca);
+      until = follow(certificate.chain, bundle, now);
+      known.set(certificate, until);
+    }
+    return now < until;
+  };
+
+  function contains(earlier: string): boolean {
+    let answer = contained.get(earlier);
+    if (answer === undefined) {
+      const now = (bundle ??= readBundle(ca as string));
+      const names = [...readBundle(earlier).keys()];
+      answer = names.length > 0 && names.every((name) => now.has(name));
+      contained.set(earlier, answer);
+    }
+    return answer;
+  }
+}
+
+/** By fingerprint. */
+function readBundle(ca: string): ReadonlyMap<string, X509Certificate> {
+  const certificates = (ca.match(PEM) ?? []).map((pem) => new X509Certificate(pem));
+  return new Map(certificates.map((certificate) => [certificate.fingerprint256, certificate]));
+}
+
+/**
+ * From signer to signer, each looked at once, up to a self-signed authority of the bundle: as OpenSSL does, for which
+ * an intermediate alone is no root.
+ */
+function follow(chain: readonly X509Certificate[], bundle: ReadonlyMap<string, X509Certificate>, now: number): number {
+  const [leaf, ...rest] = chain;
+  const left = new Set([...bundle.values(), ...rest]);
+  const climb = (from: X509Certificate, until: number): number => {
+    if (bundle.has(from.fingerprint256) && signs(from, from)) return until;
+    for (const signer of left) {
+      const notAfter = Date.parse(signer.validTo);
+      if (!signer.ca || !(Date.parse(signer.validFrom) <= now) || !(now < notAfter) || !signs(signer, from)) continue;
+      left.delete(signer);
+      const found = climb(signer, Math.min(until, notAfter));
+      if (found > 0) return found;
+    }
+    return 0;
+  };
+  return leaf ? climb(leaf, Infinity) : 0;
+}
+
+function signs(signer: X509Certificate, signed: X509Certificate): boolean {
+  return signed.checkIssued(signer) && signed.verify(signer.publicKey);
+}
