@@ -86,7 +86,7 @@ void t.test('two replicas share what a caller has', { skip: NO_REDIS }, async (t
   t.equal(await two.codes(2, { requestsPerDay: 5 }), '+ quota_exceeded');
   t.equal(await one.codes(3, { requestsPerDay: 6 }), '+ quota_exceeded quota_exceeded', 'refusals were taken back');
   t.match(await two.limiter.admit('a', { requestsPerMinute: 9 }), {
-    headers: ['ratelimit-limit', '9', 'ratelimit-remaining', '4', 'ratelimit-reset', /^(60|59)$/],
+    headers: ['ratelimit-limit', '9', 'ratelimit-remaining', '4', 'ratelimit-reset', /^(60|5\d)$/],
   });
 
   await t.test('open requests are counted by each alone', async (t) => {
