@@ -116,8 +116,8 @@ interface Report {
   readonly bodyLimit?: number;
 }
 
-function describe(config: Config, caller: Caller, decision: Decision, options: ExplainOptions): Report {
-  const { route, dropped } = decision.about;
+function describe(config: Config, named: Caller, decision: Decision, options: ExplainOptions): Report {
+  const { route, dropped, policy: caller = named } = decision.about;
   const { mode } = config.gateway.auth;
   if (decision.kind === 'forward' && decision.about.caller === undefined)
     return describeOpen(config, decision, options);
@@ -135,10 +135,12 @@ function describe(config: Config, caller: Caller, decision: Decision, options: E
         decision.about.wouldRefuse === undefined
           ? 'shim: on every release'
           : `shim: does not, it only reports the missing scope until ${until(caller)} (unsafeReportOnly)`,
-        ...enforcementOf(mode, scoped).map(
-          ({ from, enforces, why }) =>
-            `gateway from ${from} (${mode}): ${enforces ? 'also enforces' : 'does not'}, ${why}`,
-        ),
+        ...(mode === 'shim'
+          ? NEXT_SHIM
+          : enforcementOf(mode, scoped).map(
+              ({ from, enforces, why }) =>
+                `gateway from ${from} (${mode}): ${enforces ? 'also enforces' : 'does not'}, ${why}`,
+            )),
       ]
     : ['shim: nothing reaches the gateway'];
   if (decision.kind === 'refuse') {
@@ -161,6 +163,8 @@ function describe(config: Config, caller: Caller, decision: Decision, options: E
 function until({ reportOnlyUntil = 0 }: Caller): string {
   return `${new Date(reportOnlyUntil).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 }
+
+const NEXT_SHIM = ['next shim: its own routes, and the scopes of its entry for this one'] as const;
 
 const SOCKET_LAYERS = {
   relay: ['shim: the scopes in the first frame', 'gateway: every method, by these scopes, on every release'],

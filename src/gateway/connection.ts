@@ -7,8 +7,8 @@ import { isLoopback } from '../config/address.ts';
 import { readCertificateNames } from '../config/certificate-names.ts';
 import type { GatewayTls } from '../config/config.ts';
 
-/** For the whole of it, the handshake of TLS included, in milliseconds. */
-const OPEN_MS = 10_000;
+/** Milliseconds. A kernel takes connections, a handshake is the gateway's own: one that begins many runs is busy for long. */
+const LIMITS = { connect: 10_000, handshake: 60_000 } as const;
 const KEEP_ALIVE_MS = 60_000;
 
 /** Why there is no connection that may be used. The words are for the operator. */
@@ -32,9 +32,15 @@ export interface GatewayTarget {
   readonly beyondLoopback?: boolean;
   /** Resolves names; by default the system's resolver. */
   readonly lookup?: typeof dnsLookup | undefined;
-  /** For tests: another clock, in milliseconds since the epoch, and a shorter limit, in milliseconds. */
+  /** For tests: another clock, in milliseconds since the epoch, and shorter limits, in milliseconds. */
   readonly now?: () => number;
-  readonly timeout?: number;
+  readonly limits?: Limits;
+}
+
+interface Limits {
+  readonly connect: number;
+  /** Of TLS, once there is a connection. */
+  readonly handshake: number;
 }
 
 /** Opens a connection. The callback is called once, with an error or with a socket that may be written to. */
@@ -49,7 +55,7 @@ export type Connect = (callback: (error: Error | null, socket: Socket | null) =>
  *   else's: a target with another identity has a function of its own
  */
 export function createConnect(target: GatewayTarget): Connect {
-  const { lookup = dnsLookup, now = Date.now, timeout = OPEN_MS } = target;
+  const { lookup = dnsLookup, now = Date.now, limits = LIMITS } = target;
   const { protocol, hostname, port } = new URL(target.origin);
   const host = hostname.replace(/^\[|\]$/g, '');
   const secure = protocol === 'https:';
@@ -61,7 +67,7 @@ export function createConnect(target: GatewayTarget): Connect {
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_MS,
   };
-  if (!secure) return (callback) => settle(connectTcp(options), 'connect', timeout, () => undefined, callback);
+  if (!secure) return (callback) => settle(connectTcp(options), 'connect', limits, () => undefined, callback);
 
   // What only a hop over TLS needs is loaded with it.
   const { connect: connectTls, createSecureContext } = createRequire(import.meta.url)(
@@ -104,7 +110,7 @@ export function createConnect(target: GatewayTarget): Connect {
       kept = undefined;
       return new HopError('HOP_CERTIFICATE', `the certificate of ${target.origin} ${wrong}`);
     };
-    settle(socket, 'secureConnect', timeout, check, callback);
+    settle(socket, 'secureConnect', limits, check, callback);
   };
 
   function wrongWith(certificate: X509Certificate): string | undefined {
@@ -136,14 +142,19 @@ interface Kept {
 function settle(
   socket: Socket,
   open: 'connect' | 'secureConnect',
-  timeout: number,
+  { connect, handshake }: Limits,
   check: () => HopError | undefined,
   callback: Parameters<Connect>[0],
 ): void {
-  const late = (): void => {
-    socket.destroy(new HopError('HOP_TIMEOUT', `no connection within ${timeout} ms`));
-  };
-  const timer = setTimeout(late, timeout);
+  const late = (what: string, limit: number): NodeJS.Timeout =>
+    setTimeout(() => socket.destroy(new HopError('HOP_TIMEOUT', `no ${what} within ${limit} ms`)), limit);
+  let timer = late('connection', connect);
+  if (open === 'secureConnect') {
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      timer = late('TLS handshake', handshake);
+    });
+  }
   const failed = (error: Error): void => {
     clearTimeout(timer);
     callback(error, null);

@@ -13,7 +13,7 @@ export interface Enforcement {
 /** Routes on which 2026.3.28 asks no scope in any mode. */
 const UNASKED: ReadonlySet<string> = new Set(['/tools/invoke', '/v1/embeddings', '/sessions/{key}/kill']);
 
-type Mode = GatewayAuth['mode'];
+type Mode = Exclude<GatewayAuth['mode'], 'shim'>;
 
 /**
  * Measured on the releases that each row names or stands between; the oldest release looked at is 2026.3.24.

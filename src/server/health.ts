@@ -1,8 +1,11 @@
 /** Whether the shim has started, lives, is ready. */
 import type { GatewayPool } from '../gateway/pool.ts';
+import { ON_BEHALF } from '../types.ts';
 
 /** The gateway has this long to answer its health route. */
 const HEALTH_MS = 5_000;
+/** By which the next shim's log knows these questions. */
+const OWN_NAME = 'auth-shim';
 
 export const HEALTH_PATHS = ['/livez', '/readyz', '/startupz'] as const;
 
@@ -19,6 +22,8 @@ export interface Check {
 /** What health is made of. */
 export interface HealthParts {
   readonly pool: () => GatewayPool;
+  /** Whether another shim is there, and not the gateway. */
+  readonly nextIsShim: () => boolean;
   /** Whether the public listener accepts connections. */
   readonly listening: () => boolean;
   readonly draining: () => boolean;
@@ -60,12 +65,14 @@ export function createHealth(parts: HealthParts): Health {
 
   /** One question at a time for all who ask: nobody can make the shim flood the gateway. */
   function gatewayAnswers(): Promise<boolean> {
-    asked ??= gatewayHealthy(parts.pool()).finally(() => (asked = undefined));
+    asked ??= gatewayHealthy(parts.pool(), parts.nextIsShim()).finally(() => (asked = undefined));
     return asked;
   }
 }
 
-function gatewayHealthy(pool: GatewayPool): Promise<boolean> {
+/** Another shim that takes this one for a caller and does not open the route (`listen.health`) says 404. */
+function gatewayHealthy(pool: GatewayPool, nextIsShim: boolean): Promise<boolean> {
+  const headers = nextIsShim ? [ON_BEHALF.caller, OWN_NAME, ON_BEHALF.scopes, ''] : ['x-openclaw-scopes', ''];
   return new Promise((resolve) => {
     let healthy = false;
     let abort: (() => void) | undefined;
@@ -78,13 +85,13 @@ function gatewayHealthy(pool: GatewayPool): Promise<boolean> {
       resolve(answer);
     };
     pool.dispatch(
-      { path: '/healthz', method: 'GET', headers: ['x-openclaw-scopes', ''] },
+      { path: '/healthz', method: 'GET', headers },
       {
         onRequestStart: (controller) => {
           abort = () => controller.abort(new Error('the health answer took too long'));
         },
         onResponseStart: (_controller, status) => {
-          healthy = status === 200;
+          healthy = status === 200 || (nextIsShim && status === 404);
         },
         onResponseData: () => undefined,
         onResponseEnd: () => settle(healthy),

@@ -127,6 +127,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
   let reloadDetail: string | undefined;
   const health = createHealth({
     pool: () => serving.current().pool,
+    nextIsShim: () => serving.config().gateway.auth.mode === 'shim',
     listening: () => server.listening,
     draining: () => draining !== undefined,
     reloadDetail: () => reloadDetail,

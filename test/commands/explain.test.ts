@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { configure, env, run } from '../helpers/command-line.ts';
+import { makeAuthority } from '../helpers/certificates.ts';
 import { caller, GATEWAY_SECRET, TOKENS } from '../helpers/stack.ts';
 
 void t.test('explain gives the decision of the gate, the rule and the headers, secrets masked', async (t) => {
@@ -231,3 +232,40 @@ void t.test(
     t.strictSame(await names(', password: { env: SECRET }', 'own'), ['host', ...identity, ...own]);
   },
 );
+
+void t.test('explain: two shims, from each side', async (t) => {
+  const ca = await makeAuthority();
+  const server = await ca.issue({ usage: ['serverAuth'] });
+  const client = await ca.issue({ uris: ['spiffe://cluster/laptop'], usage: ['clientAuth'] });
+  const near = `gateway: { url: "https://127.0.0.1:1", auth: { mode: shim }, tls: { ca: ca.crt, cert: c.crt, key: c.key } }
+callers:
+${caller('writer', TOKENS.writer, ['operator.write'])}`;
+  const far = `listen: { tls: { cert: s.crt, key: s.key, clientCa: ca.crt } }
+gateway: { url: "http://127.0.0.1:1", auth: { mode: none } }
+callers: [{ name: laptop, certificates: [{ uri: "spiffe://cluster/laptop" }], onBehalf: true, scopes: [operator.read] }]`;
+  const dir = t.testdir({
+    'near.yaml': near,
+    'far.yaml': far,
+    'ca.crt': ca.cert,
+    's.crt': server.cert,
+    's.key': server.key,
+    'c.crt': client.cert,
+    'c.key': client.key,
+  });
+  const explain = async (file: string, as: string, ...words: string[]) =>
+    (await run(['explain', '-c', join(dir, file), '--as', as, ...words])).stdout;
+
+  const first = await explain('near.yaml', 'writer', 'POST', '/v1/chat/completions');
+  t.match(first, /^decision {2}forward$/m);
+  t.match(first, /next shim: its own routes/);
+  t.match(first, /x-auth-shim-caller: writer\n *x-auth-shim-scopes: operator\.write$/m);
+  t.notMatch(first, /gateway from/);
+  const who = ['-H', 'x-auth-shim-caller: writer', '-H', 'x-auth-shim-scopes: operator.write'];
+  const second = await explain('far.yaml', 'laptop', ...who, 'GET', '/v1/models');
+  t.match(second, /^rule .*laptop\/writer has: operator\.read$/m);
+  t.match(
+    await explain('far.yaml', 'laptop', ...who, 'POST', '/v1/chat/completions'),
+    /refuse: 403 insufficient_scope/,
+  );
+  t.match(await explain('far.yaml', 'laptop', 'GET', '/v1/models'), /refuse: 400 bad_request/);
+});

@@ -1,6 +1,10 @@
 import { once } from 'node:events';
+import { connect as connectTcp, type AddressInfo } from 'node:net';
+import { createServer } from 'node:tls';
 import t from 'tap';
-import { connect, newKey, powers } from '../helpers/gateway-client.ts';
+import { startGateway } from '../../src/demo/gateway.ts';
+import { makeAuthority } from '../helpers/certificates.ts';
+import { connect, newKey, open, powers } from '../helpers/gateway-client.ts';
 import { openAs, socketCallers, startSockets } from '../helpers/sockets.ts';
 import { bearer, GATEWAY_SECRET, TOKENS, TRACEPARENT, type StackOptions } from '../helpers/stack.ts';
 
@@ -68,4 +72,32 @@ void t.test('drained like any other', async (t) => {
     stack.lines.findLast(({ msg }) => msg === 'request'),
     { end: 'shutdown' },
   );
+});
+
+void t.test('over TLS on both sides', async (t) => {
+  const ca = await makeAuthority();
+  const pair = await ca.issue({ ips: ['127.0.0.1'], usage: ['serverAuth'] });
+  const behind = await startGateway({ auth: { mode: 'token', token: GATEWAY_SECRET } });
+  t.teardown(() => behind.close());
+  const bridge = createServer({ cert: pair.cert, key: pair.key }, (socket) => {
+    const plain = connectTcp(behind.port, '127.0.0.1');
+    socket.pipe(plain).pipe(socket);
+    socket.on('error', () => plain.destroy());
+    plain.on('error', () => socket.destroy());
+  });
+  await new Promise<void>((resolve) => bridge.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => bridge.close());
+  const stack = await startSockets(t, {
+    ...OPTIONS,
+    listen: '{ port: 0, tls: { cert: s.crt, key: s.key } }',
+    gatewayUrl: `https://127.0.0.1:${(bridge.address() as AddressInfo).port}`,
+    gatewayTls: '{ ca: ca.crt }',
+    files: { 's.crt': pair.cert, 's.key': pair.key, 'ca.crt': ca.cert },
+  });
+  const client = open(t, stack, { headers: bearer(TOKENS.admin), ca: ca.cert });
+  t.match(await client.next(), { event: 'connect.challenge' });
+  t.equal(behind.sockets.length, 1);
+  const line = stack.nextLine();
+  client.ws.close(1000);
+  t.match(await line, { caller: 'admin', status: 101 });
 });

@@ -24,6 +24,8 @@ interface ChainOptions {
   readonly callers?: string;
   /** Behind the second. */
   readonly gatewayUrl?: string;
+  /** Further keys of its listener. */
+  readonly listen?: string;
 }
 
 const LAPTOP = `{ name: laptop, certificates: [{ uri: "${URI}" }], onBehalf: true, scopes: [operator.write], websocket: relay }`;
@@ -31,7 +33,7 @@ const CALLERS = socketCallers({ reader: READER, writer: WRITER, admin: { scopes:
 
 async function startChain(t: Test, options: ChainOptions = {}): Promise<Chain> {
   const far = await startStack(t, {
-    listen: '{ port: 0, tls: { cert: server.crt, key: server.key, clientCa: ca.crt } }',
+    listen: `{ port: 0, tls: { cert: server.crt, key: server.key, clientCa: ca.crt }${options.listen === undefined ? '' : `, ${options.listen}`} }`,
     files: { 'server.crt': server.cert, 'server.key': server.key, 'ca.crt': ca.cert },
     callers: `callers:\n  - ${options.laptop ?? LAPTOP}`,
     deviceStore: 'memory',
@@ -100,6 +102,24 @@ void t.test('what the second refuses is for the caller, or for the operator of t
   t.match([headers.status, (await errorOf(headers)).code], [400, 'header_not_allowed'], 'not as the first shim itself');
   t.equal(far.gateway.requests.length, 0);
 });
+
+void t.test(
+  'the first is ready where the second takes it, and with its health route open, where the gateway answers',
+  async (t) => {
+    const ready = async ({ adminUrl }: Stack): Promise<number> => (await fetch(`${adminUrl}/readyz`)).status;
+    const { near, far } = await startChain(t);
+    t.equal(await ready(near), 200);
+    t.equal(lineOf(far, 'request')?.caller, 'laptop/auth-shim');
+    await far.reload(`callers:\n  - ${LAPTOP.replace('onBehalf: true, ', '')}`);
+    t.equal(await ready(near), 503);
+    await far.reload('callers: []');
+    t.equal(await ready(near), 503);
+    const open = await startChain(t, { listen: 'health: true' });
+    t.equal(await ready(open.near), 200);
+    await open.far.gateway.close();
+    t.equal(await ready(open.near), 503);
+  },
+);
 
 void t.test('an agent that the first chose is not lost at the second', async (t) => {
   const pinned = socketCallers({ writer: WRITER }).replace('websocket: relay', 'agent: beta');
