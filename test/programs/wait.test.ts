@@ -42,7 +42,7 @@ void t.test('wait --live without an admin listener asks the public one', async (
   const addresses = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
   for (const [host, asked] of wildcards) {
     if (asked === '[::1]' && !addresses.includes('::1')) {
-      t.skip('this machine has no IPv6');
+      t.pass('this machine has no IPv6', { skip: true });
       continue;
     }
     await listening(`{ host: ${host}, port: 0, unsafeListenPlaintext: true }`);
