@@ -5,7 +5,7 @@ import { refuse, type Refusal } from '../errors.ts';
 import type { Logger } from '../observe/log.ts';
 import { createFailedLogins, type CountFailedLogin } from './failed-logins.ts';
 import { createCountedNames } from './names.ts';
-import { connectStore } from './store.ts';
+import { ANSWER_MS, connectStore } from './store.ts';
 import { createWindows, refuseLimit, spend, type LimitPolicy } from './windows.ts';
 
 export type { LimitPolicy };
@@ -56,13 +56,15 @@ const CONSEQUENCE = {
 /**
  * @param store where all replicas count together; `undefined` for this process alone
  * @param logger is told when the store goes and when it is back
+ * @param patience milliseconds that the store may take for an answer
  * @returns the limiter; it starts whether the store can be reached or not
  */
 export async function createLimiter(
   store: LimitStore | undefined,
   logger: Pick<Logger, 'info' | 'warn'>,
+  patience = ANSWER_MS,
 ): Promise<Limiter> {
-  const shared = store && (await connectStore(store.redis, CONSEQUENCE[store.onFailure], logger));
+  const shared = store && (await connectStore(store.redis, CONSEQUENCE[store.onFailure], logger, patience));
   const local = createWindows((options) => new RateLimiterMemory(options));
   // Counted for callers without a limit too: one that is set later sees what is open then.
   const open = { stream: new Map<string, number>(), socket: new Map<string, number>() };

@@ -5,7 +5,7 @@ import type { Logger } from '../observe/log.ts';
 import { createWindows, type Windows } from './windows.ts';
 
 /** Milliseconds that a question, a login or the start may wait. */
-const ANSWER_MS = 250;
+export const ANSWER_MS = 250;
 const CONNECT_MS = 2_000;
 const RETRY_MS = 500;
 /** Milliseconds that an ended connection may take to close. */
@@ -17,7 +17,7 @@ export interface SharedStore {
   readonly up: boolean;
   /**
    * @param question what to do with the windows
-   * @returns its answer; `undefined` when the store is down, or does not answer within 250 ms. It never rejects
+   * @returns its answer; `undefined` when the store is down, or does not answer in time. It never rejects
    */
   ask<T>(question: (windows: Windows) => Promise<T>): Promise<T | undefined>;
   close(): Promise<void>;
@@ -30,19 +30,21 @@ export interface SharedStore {
  * @param address where it is
  * @param consequence what happens without it, in words for the log
  * @param logger is told
- * @returns the store, up if it answered within 250 ms
+ * @param patience milliseconds that a question, a login or the start may wait
+ * @returns the store, up if it answered in that time
  */
 export async function connectStore(
   address: RedisAddress,
   consequence: string,
   logger: Pick<Logger, 'info' | 'warn'>,
+  patience: number,
 ): Promise<SharedStore> {
   // Bundled, a CommonJS package that is imported on demand has its default export alone.
   const [{ default: ioredis }, { default: RateLimiterRedis }] = await Promise.all([
     import('ioredis'),
     import('rate-limiter-flexible/lib/RateLimiterRedis.js'),
   ]);
-  const client = new ioredis.Redis(clientOptions(address));
+  const client = new ioredis.Redis(clientOptions(address, patience));
   const windows = createWindows((options) => new RateLimiterRedis({ ...options, storeClient: client }));
   let state: 'new' | 'up' | 'down' | 'closed' = 'new';
   let fault: Error | undefined;
@@ -71,7 +73,7 @@ export async function connectStore(
     // Nothing is added, but it is a write as any other: a replica that is read-only, or full, refuses it.
     windows.minute.penalty('', 0).then(goUp, goDown);
   });
-  await within(ANSWER_MS, started.promise).catch(goDown);
+  await within(patience, started.promise).catch(goDown);
 
   return {
     get up() {
@@ -80,7 +82,7 @@ export async function connectStore(
     async ask(question) {
       if (state !== 'up') return undefined;
       try {
-        return await within(ANSWER_MS, question(windows));
+        return await within(patience, question(windows));
       } catch (error) {
         goDown(error);
         return undefined;
@@ -98,7 +100,7 @@ export async function connectStore(
 }
 
 /** Nothing is queued, repeated or waited for: what the store does not answer now is decided without it. */
-function clientOptions(address: RedisAddress): RedisOptions {
+function clientOptions(address: RedisAddress, patience: number): RedisOptions {
   const { tls = false, ...place } = 'path' in address ? { path: address.path } : address;
   return {
     ...place,
@@ -111,7 +113,7 @@ function clientOptions(address: RedisAddress): RedisOptions {
     connectTimeout: CONNECT_MS,
     disconnectTimeout: CLOSE_MS,
     // Ends a connection on which a login or the first question gets no answer.
-    socketTimeout: ANSWER_MS,
+    socketTimeout: patience,
     retryStrategy: () => RETRY_MS,
   };
 }

@@ -58,11 +58,12 @@ export interface RunningShim {
   stop(): Promise<void>;
 }
 
-/** What the program hands in, and tests: shorter limits, in milliseconds. */
+/** What the program hands in, and tests: other limits, in milliseconds. */
 export interface ShimOptions
   extends ServingOptions, Pick<SocketProxyParts, 'handshakeLimits'>, Pick<TlsParts, 'handshakeTimeout'> {
   readonly headersTimeout?: number;
   readonly idleTimeout?: number;
+  readonly storePatience?: number;
   /** Without it there are neither metrics nor spans. */
   readonly program?: ProgramFacts;
 }
@@ -76,7 +77,7 @@ export interface ShimOptions
  */
 export async function startShim(config: Config, log: RequestLog, options: ShimOptions = {}): Promise<RunningShim> {
   const now = options.now ?? Date.now;
-  const limiter = await createLimiter(config.limits.store, log.logger);
+  const limiter = await createLimiter(config.limits.store, log.logger, options.storePatience);
   const serving = createServing(config, { limiter, unaudited }, { version: options.program?.version, ...options });
   const observers = await startObservers(config, log, options.program, {
     open: () => ({ ...proxy.open(), sockets: sockets.open() }),

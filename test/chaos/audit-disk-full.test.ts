@@ -61,7 +61,7 @@ void t.test(
     const room = performance.now();
     await load.until((all) => all.at(-1)?.status === 200);
     const back = performance.now() - room;
-    t.ok(back < 3_000, `it passes again after ${Math.round(back)} ms`);
+    t.ok(back < 10_000, `it passes again after ${Math.round(back)} ms`);
     const from = load.answers.length;
     await load.until((all) => all.length > from + 200);
     const answers = await load.stop();

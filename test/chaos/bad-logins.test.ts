@@ -35,7 +35,7 @@ void t.test('a valid credential always passes, and memory is bounded', async (t)
   t.strictSame(Object.keys(outcomes(answers)), ['200'], 'every valid request passed');
   t.ok(during.length > 100, `${during.length} of them during the attack`);
   const p99 = percentile(during, 0.99);
-  t.ok(p99 < 500, `p99 ${p99} ms`);
+  t.ok(p99 < 2_000, `p99 ${p99} ms`);
   const wrong = { token: randomToken() };
   t.match(await ask(shim.port, wrong), { status: 429, code: 'rate_limited', headers: { 'retry-after': /^\d\d?$/ } });
   t.equal(outcomeOf(await ask(shim.port, { token: randomToken(), from: ELSEWHERE })), '401 invalid_token');

@@ -7,7 +7,7 @@ import { startRedis, NO_REDIS } from '../helpers/redis.ts';
 import { caller, TOKENS } from '../helpers/stack.ts';
 
 /** The store may take 250 ms; the rest is for a machine with much to do. */
-const SLOWEST_MS = 600;
+const SLOWEST_MS = 2_000;
 const BUDGET = 6;
 const BACK = /is back$/;
 const DOWN = /^the store of the request limits is down/;

@@ -114,7 +114,8 @@ void t.test('no request is lost, none meets a mixture', async (t) => {
   const reasons = shim.lines().filter(({ code }) => code === 'invalid_token');
   t.ok(
     reasons.every(
-      ({ caller, reason }) => String(caller).startsWith('reader') && /has another caller now/.test(String(reason)),
+      ({ caller, reason }) =>
+        String(caller).startsWith('reader') && /^the credential is reader-[AB]'s now$/.test(String(reason)),
     ),
     'nobody else was refused',
   );

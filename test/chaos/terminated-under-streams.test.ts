@@ -49,7 +49,7 @@ void t.test('half of them end by themselves, the others are told; exit code 0 an
   const told = texts.flatMap((text) => TOLD.exec(text)?.[1] ?? []);
   t.strictSame([finished.length, told.length], [STREAMS / 2, STREAMS / 2]);
   t.ok(told.every((body) => (JSON.parse(body) as { error: { code: string } }).error.code === 'shutting_down'));
-  t.ok(took >= DRAIN_MS && took < DRAIN_MS + 2_000, `it took ${Math.round(took)} ms`);
+  t.ok(took >= DRAIN_MS && took < DRAIN_MS + 10_000, `it took ${Math.round(took)} ms`);
   const ends = shim.lines().filter(({ msg }) => msg === 'request');
   t.equal(ends.filter(({ end }) => end === 'done').length, STREAMS / 2);
   t.equal(ends.filter(({ end }) => end === 'shutdown').length, STREAMS / 2);

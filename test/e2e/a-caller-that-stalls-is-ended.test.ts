@@ -4,7 +4,8 @@ import { openRaw } from '../helpers/raw.ts';
 import { authorized, get, post } from '../helpers/request-bytes.ts';
 import { startStack } from '../helpers/stack.ts';
 
-const IDLE = { idleTimeout: 150 };
+/** Long enough that a request is read before it, on a machine with much to do. */
+const IDLE = { idleTimeout: 600 };
 
 void t.test('an upload that stalls ends, at the gateway too', async (t) => {
   const gateway = await startRawGateway(t);

@@ -105,7 +105,7 @@ void t.test('gatewayIdle in the middle: an event stream is told between two even
   ];
   const run = async ({ name, answer, told }: (typeof cases)[number]): Promise<void> => {
     const gateway = await startRawGateway(t, { onRequest: ({ socket }) => void socket.write(answer) });
-    const { port, nextLine } = await startStack(t, { gatewayUrl: gateway.url, more: 'stream: { gatewayIdle: 50ms }' });
+    const { port, nextLine } = await startStack(t, { gatewayUrl: gateway.url, more: 'stream: { gatewayIdle: 600ms }' });
     const line = nextLine();
     const raw = await openRaw(t, port);
     raw.send(get('/v1/models'));
@@ -123,7 +123,7 @@ void t.test('gatewayIdle in the middle: an event stream is told between two even
 
 void t.test('without gatewayIdle a gateway may be silent far longer than callers may', async (t) => {
   const gateway = await startRawGateway(t, { onRequest: () => undefined });
-  const { port } = await startStack(t, { gatewayUrl: gateway.url, limits: { idleTimeout: 100 } });
+  const { port } = await startStack(t, { gatewayUrl: gateway.url, limits: { idleTimeout: 600 } });
   const waiting = await openRaw(t, port);
   waiting.send(post('Content-Length: 2\r\n', '{}'));
   const connection = await gateway.connection(1);

@@ -156,12 +156,12 @@ void t.test('0 is off', async (t) => {
 });
 
 void t.test('not while events keep coming', async (t) => {
-  const { gateway, open, severalBeats } = await watch(t, '300ms');
+  const { gateway, open, severalBeats } = await watch(t, '1s');
   const raw = await open('/v1/models', [head(STREAM)]);
   const { socket } = gateway.connections[0] as GatewayConnection;
   let over = false;
   const silence = async (): Promise<void> => {
-    for (let i = 0; i < 8; i++) await severalBeats();
+    for (let i = 0; i < 25; i++) await severalBeats();
     over = true;
   };
   const silent = silence();
@@ -175,18 +175,20 @@ void t.test('not while events keep coming', async (t) => {
 
 void t.test('never while the caller has something to read', async (t) => {
   const event = chunk(`data: ${'x'.repeat(16_000)}\n\n`);
-  const { gateway, open, severalBeats } = await watch(t, '60ms');
+  const { gateway, open, severalBeats } = await watch(t, '1s');
   const raw = await open('/v1/models', [head(STREAM)]);
   raw.socket.pause();
   const { socket } = gateway.connections[0] as GatewayConnection;
   // One by one, so that the shim stops reading after a whole event.
+  let events = 0;
   while (!socket.writableNeedDrain) {
+    events++;
     socket.write(event);
     await new Promise(setImmediate);
   }
-  for (let i = 0; i < 3; i++) await severalBeats();
+  for (let i = 0; i < 25; i++) await severalBeats();
   raw.socket.resume();
-  await raw.until((text) => text.length > socket.bytesWritten && text.endsWith(BEAT));
+  await raw.until((text) => text.endsWith(BEAT) && text.split('data: ').length > events);
   t.equal(
     raw.text.indexOf(BEAT, raw.text.indexOf('xxx')),
     raw.text.lastIndexOf('xxx') + 'xxx\n\n\r\n'.length,

@@ -157,7 +157,8 @@ void t.test(
         await drain();
       }
       const told = await raw.closed();
-      t.ok(performance.now() - begun < 2_000, `${Math.round(performance.now() - begun)} ms`);
+      // The rest is for a machine with much to do.
+      t.ok(performance.now() - begun < 6_000, `${Math.round(performance.now() - begun)} ms`);
       t.match(
         told,
         endAtExpiry ? /event: error\ndata: \{[^\n]*"expired_token"/ : /event: error\ndata: \{[^\n]*"shutting_down"/,

@@ -109,6 +109,7 @@ void t.test('who is revoked while a store is asked does not pass', { skip: NO_RE
     gatewayUrl: gateway.url,
     callers: limited('{ requestsPerMinute: 5 }'),
     more: `limits: { store: { redis: "redis://127.0.0.1:${redis.port}" } }`,
+    limits: { storePatience: 3_000 },
   });
   t.equal((await rawExchange(port, get('/v1/models'))).headers['ratelimit-remaining'], '4');
   redis.child.kill('SIGSTOP');

@@ -8,8 +8,9 @@ import type { LimitStore, RedisAddress } from '../../src/config/config.ts';
 import { createLimiter, type Limiter, type LimitPolicy } from '../../src/limits/limiter.ts';
 import { at, freePort, startRedis, testLog, type TestLog, NO_REDIS } from '../helpers/redis.ts';
 
-/** Milliseconds. The store may take 250; the rest is for a machine with much to do. */
-const SOON = 450;
+/** Milliseconds that a store may take where its answer comes, and where a test waits for none. */
+const LONG = 20_000;
+const SHORT = 250;
 
 interface Replica {
   readonly limiter: Limiter;
@@ -21,14 +22,13 @@ interface Replica {
 async function startReplica(
   t: Test,
   redis: RedisAddress,
-  onFailure: LimitStore['onFailure'] = 'local',
+  { onFailure = 'local', patience = LONG }: { onFailure?: LimitStore['onFailure']; patience?: number } = {},
 ): Promise<Replica> {
   const log = testLog();
-  const began = performance.now();
-  const limiter = await createLimiter({ redis, onFailure }, log.logger);
+  const [limiter, soon] = await inTime(createLimiter({ redis, onFailure }, log.logger, patience), patience + 200);
   t.teardown(() => limiter.close());
   // The libraries are loaded by then, but for the first time.
-  if (loaded) t.ok(performance.now() - began < SOON, 'it starts soon');
+  if (loaded) t.ok(soon, 'it starts soon');
   loaded = true;
   const codes = async (times: number, policy: LimitPolicy): Promise<string> => {
     const found: string[] = [];
@@ -60,9 +60,13 @@ async function startServer(t: Test, onConnect: (socket: Socket) => void): Promis
   return at((server.address() as AddressInfo).port);
 }
 
-async function timed<T>(work: Promise<T>): Promise<readonly [T, number]> {
-  const began = performance.now();
-  return [await work, performance.now() - began];
+/** @returns what comes, and whether before a timer of this process: both wait for a machine that has much to do */
+async function inTime<T>(work: Promise<T>, milliseconds: number): Promise<readonly [T, boolean]> {
+  const late = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => late.resolve(false), milliseconds);
+  const soon = await Promise.race([work.then(() => true), late.promise]);
+  clearTimeout(timer);
+  return [await work, soon];
 }
 
 const DOWN = 'the store of the request limits is down: each replica counts alone';
@@ -82,7 +86,7 @@ void t.test('two replicas share what a caller has', { skip: NO_REDIS }, async (t
   t.equal(await two.codes(2, { requestsPerDay: 5 }), '+ quota_exceeded');
   t.equal(await one.codes(3, { requestsPerDay: 6 }), '+ quota_exceeded quota_exceeded', 'refusals were taken back');
   t.match(await two.limiter.admit('a', { requestsPerMinute: 9 }), {
-    headers: ['ratelimit-limit', '9', 'ratelimit-remaining', '4', 'ratelimit-reset', /^(60|59)$/],
+    headers: ['ratelimit-limit', '9', 'ratelimit-remaining', '4', 'ratelimit-reset', /^(60|5\d)$/],
   });
 
   await t.test('open requests are counted by each alone', async (t) => {
@@ -125,9 +129,9 @@ void t.test(
     t.equal(await two.codes(1, policy), 'rate_limited');
 
     await redis.stop();
-    const [found, ms] = await timed(two.codes(4, policy));
+    const [found, soon] = await inTime(two.codes(4, policy), LONG / 4);
     t.equal(found, '+ + + rate_limited', 'its own count');
-    t.ok(ms < SOON, `${ms} ms`);
+    t.ok(soon);
     t.equal(two.limiter.withoutStore, 4);
     t.equal(two.limiter.storeUp, false);
     await Promise.all([one.log.written(1), two.log.written(1)]);
@@ -149,17 +153,19 @@ void t.test(
   { skip: NO_REDIS },
   async (t) => {
     const redis = await startRedis(t);
-    const { limiter, log, codes } = await startReplica(t, redis.address);
+    const patience = 1_000;
+    const { limiter, log, codes } = await startReplica(t, redis.address, { patience });
     const policy = { requestsPerMinute: 100, requestsPerDay: 100 };
     t.equal(await codes(1, policy), '+');
 
     redis.child.kill('SIGSTOP');
-    const [answers, first] = await timed(Promise.all([limiter.admit('a', policy), limiter.admit('a', policy)]));
+    const began = performance.now();
+    const both = Promise.all([limiter.admit('a', policy), limiter.admit('a', policy)]);
+    const [answers, soon] = await inTime(both, patience + 200);
     t.match(answers, [{ kind: 'admitted' }, { kind: 'admitted' }]);
-    t.ok(first >= 200 && first < SOON, `${first} ms`);
-    t.comment(`a store that hangs: ${first.toFixed(0)} ms for the first requests`);
-    const [, more] = await timed(codes(50, policy));
-    t.ok(more < 100, `50 more: ${more} ms`);
+    t.ok(soon && performance.now() - began > patience - 50, 'the first requests wait for it as long as they may');
+    const [, more] = await inTime(codes(50, policy), 100);
+    t.ok(more, '50 more do not');
     t.equal(limiter.withoutStore, 52);
     t.strictSame(words(log), [DOWN]);
 
@@ -173,7 +179,7 @@ void t.test(
 
 void t.test('refuse: without the store nobody with such a limit comes in', { skip: NO_REDIS }, async (t) => {
   const redis = await startRedis(t);
-  const { limiter, log, codes } = await startReplica(t, redis.address, 'refuse');
+  const { limiter, log, codes } = await startReplica(t, redis.address, { onFailure: 'refuse' });
   const policy = { requestsPerMinute: 9, streams: 1 };
   t.equal(await codes(1, policy), '+');
   await redis.stop();
@@ -210,17 +216,17 @@ void t.test('a server that accepts connections and never answers', { skip: NO_RE
       const address = await startServer(t, (socket) => {
         if (++connections === 3) socket.once('data', () => seen.resolve());
       });
-      const { limiter, log, codes } = await startReplica(t, { ...address, ...more });
+      const { limiter, log, codes } = await startReplica(t, { ...address, ...more }, { patience: SHORT });
       await seen.promise;
-      const [, ms] = await timed(codes(50, { requestsPerMinute: 100, requestsPerDay: 100 }));
-      t.ok(ms < 100, `${ms} ms, while it is being tried`);
+      const [, soon] = await inTime(codes(50, { requestsPerMinute: 100, requestsPerDay: 100 }), 100);
+      t.ok(soon, 'nobody waits while it is being tried');
       t.equal(limiter.withoutStore, 50);
       t.strictSame(words(log), [DOWN], 'it is told once, however often it is tried');
     });
   }
   await t.test('TLS', async (t) => {
     const address = await startServer(t, () => undefined);
-    const { codes } = await startReplica(t, { ...address, tls: true } as RedisAddress);
+    const { codes } = await startReplica(t, { ...address, tls: true } as RedisAddress, { patience: SHORT });
     t.equal(await codes(1, { requestsPerMinute: 1 }), '+');
   });
 });
@@ -235,10 +241,10 @@ void t.test('a connection that ends with a request on it', { skip: NO_REDIS }, a
   });
   const { limiter, codes } = await startReplica(t, address);
   t.equal(limiter.storeUp, true);
-  const [found, ms] = await timed(codes(1, { requestsPerMinute: 1 }));
+  const [found, soon] = await inTime(codes(1, { requestsPerMinute: 1 }), LONG / 4);
   t.equal(found, '+');
-  t.ok(ms < 150, `${ms} ms: it is not repeated on the next connection`);
-  t.equal(commands, 2);
+  t.ok(soon);
+  t.equal(commands, 2, 'it is not repeated on the next connection');
 });
 
 void t.test(
@@ -248,8 +254,8 @@ void t.test(
     const redis = await startRedis(t);
     const { limiter, log } = await startReplica(t, redis.address);
     redis.child.kill('SIGSTOP');
-    const [, ms] = await timed(limiter.close());
-    t.ok(ms < SOON, `${ms} ms`);
+    const [, soon] = await inTime(limiter.close(), LONG / 4);
+    t.ok(soon);
     t.strictSame(log.lines, []);
     await limiter.close();
     const early = await startReplica(t, at(await freePort()));
@@ -261,14 +267,16 @@ void t.test(
   'a store that is slow holds up no request for longer than one that is dead',
   { skip: NO_REDIS },
   async (t) => {
+    const patience = 1_000;
+    let commands = 0;
     const address = await startServer(t, (socket) => {
-      socket.on('data', () => setTimeout(() => socket.write('*2\r\n:1\r\n:60000\r\n'), 200));
+      socket.on('data', () => setTimeout(() => socket.write('*2\r\n:1\r\n:60000\r\n'), ++commands === 1 ? 0 : 700));
     });
-    const { limiter, codes } = await startReplica(t, address);
+    const { limiter, codes } = await startReplica(t, address, { patience });
     t.equal(limiter.storeUp, true);
-    const [found, ms] = await timed(codes(1, { requestsPerMinute: 5, requestsPerDay: 5 }));
+    const [found, soon] = await inTime(codes(1, { requestsPerMinute: 5, requestsPerDay: 5 }), patience + 200);
     t.equal(found, '+');
-    t.ok(ms < 390, `${ms} ms`);
+    t.ok(soon, 'two answers take 1,400');
     t.equal(limiter.withoutStore, 1);
   },
 );

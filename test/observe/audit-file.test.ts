@@ -123,7 +123,7 @@ void t.test('moved, and not told so: noticed in a second or so, and nothing is l
     queue.push(line(number++));
     return read(path) !== '';
   });
-  t.ok(performance.now() - start < 3_000);
+  t.ok(performance.now() - start < 10_000);
   await queue.close();
   t.strictSame(numbersIn(read(`${path}.old`) + read(path)), count(0, number));
   t.strictSame(trouble, []);

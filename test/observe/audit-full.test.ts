@@ -159,7 +159,7 @@ void t.test('a pipe that nobody reads: bounded, and the end does not wait for it
   t.match(trouble, [/lines are dropped/]);
   const start = performance.now();
   await queue.close();
-  t.ok(performance.now() - start < 4_000);
+  t.ok(performance.now() - start < 15_000);
   t.match(trouble.at(-1), /ends without its last \d+ lines/);
 });
 

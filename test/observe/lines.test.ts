@@ -40,7 +40,7 @@ void t.test(
     const begun = performance.now();
     await lines.flush();
     const took = performance.now() - begun;
-    t.ok(took > 900 && took < 2_500, `${Math.round(took)} ms`);
+    t.ok(took > 900 && took < 10_000, `${Math.round(took)} ms`);
     lines.write('last\n');
     t.equal(await drain(fd, (text) => text.endsWith('last\n')), `${all.join('')}last\n`);
     await lines.flush();

@@ -352,7 +352,7 @@ void t.test('no receiver: close ends in time, and the loss is told', async (t) =
   tracing.finished(finished());
   const before = performance.now();
   await tracing.close();
-  t.ok(performance.now() - before < 2_500);
+  t.ok(performance.now() - before < 8_000);
   t.match(log.lines, [{ lost: 1, reason: /ECONNREFUSED/ }]);
   tracing.finished(finished());
 });
@@ -366,7 +366,7 @@ void t.test('a receiver that never answers: the queue is bounded, and close ends
   const before = performance.now();
   await tracing.close();
   const took = performance.now() - before;
-  t.ok(took > 500 && took < 2_500, `${took} ms`);
+  t.ok(took > 500 && took < 8_000, `${took} ms`);
   t.equal(receiver.spans().length, 512 + 2_048, 'one batch under way, and the queue');
 });
 
@@ -381,7 +381,7 @@ void t.test('close ends in time also where an export may take longer', async (t)
   const told = log.next();
   await tracing?.close();
   const took = performance.now() - before;
-  t.ok(took > 1_900 && took < 2_500, `${took} ms`);
+  t.ok(took > 1_900 && took < 3_400, `${took} ms`);
   t.strictSame(log.lines, [], 'the export goes on');
   await told;
   t.ok(performance.now() - before > 3_000, 'for the time of the environment');

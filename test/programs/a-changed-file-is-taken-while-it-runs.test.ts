@@ -15,6 +15,8 @@ const reader = caller('reader', TOKENS.reader, ['operator.read']);
 const writer = caller('writer', TOKENS.writer, ['operator.read']);
 const FIRST = 'gateway-Zk3mQ8vT1xYw-first';
 const SECOND = 'gateway-Zk3mQ8vT1xYw-second';
+/** Milliseconds. A revocation may take two seconds; the rest is for a machine with much to do. */
+const SOON = 6_000;
 
 interface Running {
   readonly shim: Served;
@@ -76,7 +78,7 @@ void t.test('a new caller may call; a removed one may not, and loses its open st
   const begun = performance.now();
   t.match(await configure('callers:', writer), { level: 'info', msg: 'reloaded', callers: 1 });
   const told = await stream.closed();
-  t.ok(performance.now() - begun < 2_000, `${Math.round(performance.now() - begun)} ms`);
+  t.ok(performance.now() - begun < SOON, `${Math.round(performance.now() - begun)} ms`);
   t.match(told, /data: 1\n\n\r\n[0-9a-f]+\r\nevent: error\ndata: \{"error":\{[^\n]*"invalid_token"[^\n]*\n\n\r\n$/);
   t.equal(await ask(TOKENS.reader), 401);
   t.equal(await ask(TOKENS.writer), 200);
@@ -191,7 +193,7 @@ void t.test('a file that never rests does not keep a revocation in another from 
   const begun = performance.now();
   writeFileSync(join(folder, 'callers.yaml'), 'callers: []\n');
   await shim.logged(({ msg, callers }) => msg === 'reloaded' && callers === 0);
-  t.ok(performance.now() - begun < 2_500, `${Math.round(performance.now() - begun)} ms`);
+  t.ok(performance.now() - begun < SOON, `${Math.round(performance.now() - begun)} ms`);
   t.equal(await ask(TOKENS.reader), 401);
 });
 
@@ -283,7 +285,7 @@ void t.test('a resolver that does not answer holds up no revocation', async (t) 
   const begun = performance.now();
   configure('callers: []');
   await shim.logged(({ msg, callers }) => msg === 'reloaded' && callers === 0);
-  t.ok(performance.now() - begun < 2_000, `${Math.round(performance.now() - begun)} ms`);
+  t.ok(performance.now() - begun < SOON, `${Math.round(performance.now() - begun)} ms`);
   t.equal((await fetch(`${shim.url}/v1/models`, { headers: bearer(TOKENS.reader) })).status, 401);
   t.notOk(
     shim.lines().some(({ msg }) => msg === 'a lookup waits'),

@@ -44,7 +44,7 @@ void t.test('a signal ends it, with 0', async (t) => {
       shim.child.kill('SIGTERM');
       const begun = performance.now();
       t.strictSame(await once(shim.child, 'exit'), [0, null]);
-      t.ok(performance.now() - begun < 6_000, `${Math.round(performance.now() - begun)} ms`);
+      t.ok(performance.now() - begun < 25_000, `${Math.round(performance.now() - begun)} ms`);
     });
   }
 });
@@ -60,5 +60,5 @@ void t.test('a second signal ends it at once, with 1', async (t) => {
   shim.child.kill('SIGTERM');
   const begun = performance.now();
   t.strictSame(await once(shim.child, 'exit'), [1, null]);
-  t.ok(performance.now() - begun < 4_000, `${Math.round(performance.now() - begun)} ms`);
+  t.ok(performance.now() - begun < 25_000, `${Math.round(performance.now() - begun)} ms`);
 });

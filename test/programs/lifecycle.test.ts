@@ -148,7 +148,7 @@ void t.test('a second signal ends at once, whatever is open', async (t) => {
   const exited = once(shim.child, 'exit');
   shim.child.kill('SIGTERM');
   t.strictSame(await exited, [1, null]);
-  t.ok(performance.now() - began < 2_000);
+  t.ok(performance.now() - began < 20_000, 'of ten minutes');
 });
 
 void t.test('also with a WebSocket that does not answer its close', async (t) => {

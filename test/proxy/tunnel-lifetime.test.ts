@@ -224,7 +224,7 @@ void t.test('nor where the gateway has ended before', async (t) => {
 });
 
 void t.test('silence ends nothing, and the time for the dial is over with the dial', async (t) => {
-  const { raw, gateway, caller, told } = await openEnds(t, { dialTimeout: 250, stallTimeout: 300 });
+  const { raw, gateway, caller, told } = await openEnds(t, { dialTimeout: 1_200, stallTimeout: 1_500 });
   await once(caller, 'timeout');
   raw.send('a');
   gateway.once('data', () => gateway.write('b')).resume();

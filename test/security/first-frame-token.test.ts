@@ -172,8 +172,8 @@ void t.test('in the first frame: it has its time', async (t) => {
   const stack = await relaying(t, FRAME, { gatewayUrl: gateway.url, limits });
   const named = await openSocket(t, stack.port);
   for (const bytes of ['', 'x']) {
-    const raw = await openSocket(t, stack.port, ANONYMOUS);
     const line = stack.nextLine();
+    const raw = await openSocket(t, stack.port, ANONYMOUS);
     raw.send(frame(bytes, { opcode: 9 }));
     await raw.until((text) => told(text).close !== undefined);
     raw.send(frame(closing(1000), { opcode: 8 }));

@@ -214,8 +214,8 @@ void t.test('a connect that never comes, or not whole, is not waited for', async
     frame(GOOD, { fin: false }),
     frame('x', { opcode: 9 }),
   ].map(async (bytes) => {
-    const raw = await openSocket(t, stack.port);
     const line = stack.nextLine();
+    const raw = await openSocket(t, stack.port);
     raw.send(bytes);
     const { close, messages } = await ended(raw);
     t.strictSame([close, messages], [{ code: 1008, reason: 'handshake timeout' }, []]);

@@ -23,7 +23,7 @@ const refusedFor = (finding: string): Outcome => ({
   close: 1014,
   message: new RegExp(`finding: ${finding}`),
 });
-const TIMEOUT: Outcome = { code: 'gateway_timeout', close: 1014 };
+export const TIMEOUT: Outcome = { code: 'gateway_timeout', close: 1014 };
 
 const HEAD_101 = 'HTTP/1.1 101 Switching Protocols\r\n';
 const WEBSOCKET = 'Upgrade: websocket\r\nConnection: Upgrade\r\n';
