@@ -38,7 +38,7 @@ export function readAuthorities(written: string, path: Path, source: SecretSourc
     const file = fileOf(certificates, source.world.now);
     if (file.notAfter === Infinity) throw new PemError('holds no certificate that is valid now');
     warnOfExpired(name, certificates, path, source);
-    if (certificates.reduce((size, { subject = '' }) => size + nameSize(subject), 0) > MOST_NAME_BYTES) {
+    if (certificates.reduce((size, { subject }) => size + nameSize(subject), 0) > MOST_NAME_BYTES) {
       throw new PemError('holds too many authorities: their names do not fit into a handshake (64 KiB)');
     }
     return file;
@@ -49,8 +49,9 @@ export function readAuthorities(written: string, path: Path, source: SecretSourc
 const MOST_NAME_BYTES = 60_000;
 
 /** At least the bytes of the name in DER: a line for each attribute. */
-function nameSize(subject: string): number {
-  return subject.split('\n').reduce((size, line) => size + Buffer.byteLength(line) + 14, 8);
+function nameSize(subject: string | undefined): number {
+  // There is none in a certificate that has other names alone.
+  return (subject ?? '').split('\n').reduce((size, line) => size + Buffer.byteLength(line) + 14, 8);
 }
 
 /**

@@ -713,22 +713,30 @@ void t.test('on a unix socket, with the mode that is configured', async (t) => {
 
 void t.test('certificates that end soon are told once a day', async (t) => {
   const told: unknown[] = [];
-  const watch = createExpiryWatch({ warn: (...words: unknown[]) => void told.push(words) });
+  let now = 0;
+  const watch = createExpiryWatch({ warn: (...words: unknown[]) => void told.push(words) }, () => now);
   const notAfter = Date.UTC(2026, 11, 31, 12);
   const certificates = [
     { key: 'listen.tls.cert', notAfter },
     { key: 'gateway.tls.cert', notAfter: notAfter + 100 * DAY },
   ];
   const start = notAfter - 14 * DAY - 1;
-  watch.loaded(certificates, start);
-  watch.look(certificates, start);
+  now = start;
+  watch.loaded(certificates);
+  watch.look(certificates);
   t.strictSame(told, []);
   const words = [{ path: 'listen.tls.cert' }, 'the certificate expires at 2026-12-31 12:00 UTC'];
-  for (let hour = 0; hour < 48; hour++) watch.look(certificates, start + 1 + hour * HOUR);
+  for (let hour = 0; hour < 48; hour++) {
+    now = start + 1 + hour * HOUR;
+    watch.look(certificates);
+  }
   t.strictSame(told, [words, words]);
-  watch.loaded(certificates, notAfter - DAY);
-  watch.look(certificates, notAfter - 1);
+  now = notAfter - DAY;
+  watch.loaded(certificates);
+  now = notAfter - 1;
+  watch.look(certificates);
   t.equal(told.length, 2, 'the warnings of the configuration have told it');
-  watch.look(certificates, notAfter);
+  now = notAfter;
+  watch.look(certificates);
   t.strictSame(told[2], [{ path: 'listen.tls.cert' }, 'the certificate has expired at 2026-12-31 12:00 UTC']);
 });
