@@ -70,9 +70,9 @@ export function createServing(config: Config, admission: Admission, options: Ser
   const pools = new Set<GatewayPool>();
   const candidates = new Map<string, Device>();
   let served = config;
-  let devices = openDevices(config);
-  // Whether callers speak TLS stays as it was at start.
+  // The listener takes other settings of TLS while it runs, but begins or ends none.
   let { tls } = config.listen;
+  let devices = openDevices(config);
   let way = openWay(config);
   let snapshot = build(config);
 
@@ -80,6 +80,7 @@ export function createServing(config: Config, admission: Admission, options: Ser
     current: () => snapshot,
     config: () => served,
     apply(next) {
+      if (tls) tls = next.listen.tls ?? tls;
       if (!isDeepStrictEqual(devicesOf(next), devicesOf(served))) {
         devices = openDevices(next);
       }
@@ -88,7 +89,6 @@ export function createServing(config: Config, admission: Admission, options: Ser
       const waiting = Object.entries(FIXED).flatMap(([keys, read]) =>
         isDeepStrictEqual(read(config), read(next)) ? [] : [keys],
       );
-      if (tls && next.listen.tls) ({ tls } = next.listen);
       snapshot = build(next);
       served = next;
       // One that was left is not closed: a request that was let through before may still be on its way to it. Its
@@ -122,6 +122,7 @@ export function createServing(config: Config, admission: Admission, options: Ser
       callers: createCallerTable(config.callers, {
         credentials: config.listen.credentials,
         trusts: createClientTrust(tls?.client?.ca),
+        required: tls?.client?.auth === 'require',
       }),
       authorize: createAuthorize(config, randomUUID),
       ...admission,
