@@ -175,9 +175,17 @@ async function buildIssuer(
   } = buildCaller({ ...raw.policy }, context, [...path, 'policy'], report);
   if (!name || !issuer || !keys || !scopes || !template) return undefined;
   return {
-    ...{ name, issuer, audience: listOf(raw.audience), ...keys, clockTolerance, maxStale },
+    name,
+    issuer,
+    audience: listOf(raw.audience),
+    ...keys,
+    clockTolerance,
+    maxStale,
     ...(requireTyp !== undefined && { requireTyp }),
-    ...{ scopes, template, match, policy },
+    scopes,
+    template,
+    match,
+    policy,
   };
 }
 
