@@ -67,7 +67,14 @@ export function buildCallers(
   return callers;
 }
 
-function buildCaller(raw: RawCaller, context: CallerContext, path: Path, report: Report): Caller {
+/**
+ * @param raw one of `callers`, or what callers have in common
+ * @param context standard limits, the time, and the mode of the gateway
+ * @param path where it stands
+ * @param report gets what is wrong
+ * @returns the caller; without a name where there is none
+ */
+export function buildCaller(raw: RawCaller, context: CallerContext, path: Path, report: Report): Caller {
   const { agent, sessionPrefix } = raw;
   const allowHeaders = [...new Set((raw.allowHeaders ?? []).flatMap((name) => (name ? [fullHeader(name)] : [])))];
   if (sessionPrefix !== undefined && RESERVED_SESSION.test(sessionPrefix)) {
@@ -257,7 +264,7 @@ function refuseNestedPrefixes(raw: readonly (RawCaller | undefined)[], report: R
  * Whether a session of one prefix can be a session of the other. The gateway keeps a key without an agent under its
  * default agent: `web:1` is `agent:main:web:1`, where `main` may have any name.
  */
-function reaches(outer: string, inner: string): boolean {
+export function reaches(outer: string, inner: string): boolean {
   if (inner.startsWith(outer)) return true;
   const withoutAgent = (prefix: string): string => prefix.replace(/^agent:[^:]*:/, '');
   const oneNamesAgent = (outer === withoutAgent(outer)) !== (inner === withoutAgent(inner));

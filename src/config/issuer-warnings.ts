@@ -1,0 +1,62 @@
+/** What is allowed of an issuer and still deserves a word. */
+import { hasScope } from '../scopes.ts';
+import type { IssuerConfig } from './issuers.ts';
+import type { Report } from './report.ts';
+
+/** Audiences that tokens have for others, or by default: whoever holds such a token need not have meant this shim. */
+const OTHERS_AUDIENCES: readonly RegExp[] = [
+  /^https:\/\/kubernetes\.default\.svc(?:\.|$)/,
+  /^sts\.amazonaws\.com$/,
+  /^(?:api:\/\/AzureADTokenExchange|00000003-0000-0000-c000-000000000000)$/,
+  /^https:\/\/(?:graph\.microsoft\.com|management\.azure\.com|vault\.azure\.net|storage\.azure\.com)\/?$/,
+  /^(?:https:)?\/\/iam\.googleapis\.com\//,
+  /^https:\/\/[a-z0-9.-]+\.googleapis\.com\/?$/,
+  /^https:\/\/[^/]+\.auth0\.com\/(?:api\/v2\/|userinfo)$/,
+  /^https:\/\/(?:github|gitlab)\.com(?:\/[^/]*)?$/,
+  /^(?:account|sigstore|pypi|npm:registry\.npmjs\.org|vault)$/,
+];
+
+/** Whoever has an account there gets tokens for any audience. */
+const FOR_EVERYBODY: ReadonlySet<string> = new Set([
+  'https://token.actions.githubusercontent.com',
+  'https://accounts.google.com',
+  'https://gitlab.com',
+  'https://agent.buildkite.com',
+  'https://app.terraform.io',
+]);
+
+/**
+ * @param issuers of a configuration that can run
+ * @param report gets the warnings
+ */
+export function warnOfIssuers(issuers: readonly IssuerConfig[], report: Report): void {
+  for (const [index, issuer] of issuers.entries()) {
+    const { name, scopes, policy } = issuer;
+    const path = ['issuers', index];
+    if (hasScope(scopes.ceiling, 'operator.admin')) {
+      report.warning(
+        [...path, 'scopes', 'ceiling'],
+        `"${name}" can make anybody operator.admin: it has no narrower ceiling`,
+      );
+    }
+    if (scopes.ceiling.length === 0 && !policy.tools?.length) {
+      report.warning([...path, 'scopes', 'ceiling'], `callers of "${name}" get no scopes: every route refuses them`);
+    }
+    if (issuer.keys.kind === 'secret') {
+      report.warning([...path, 'algorithms'], `HS256: whoever can verify tokens of "${name}" can also make them`);
+    }
+    for (const audience of issuer.audience) {
+      if (audience !== issuer.issuer && !OTHERS_AUDIENCES.some((pattern) => pattern.test(audience))) continue;
+      report.warning(
+        [...path, 'audience'],
+        `"${audience}" looks like somebody else's: tokens that were made for others would be taken here`,
+      );
+    }
+    if (FOR_EVERYBODY.has(issuer.issuer) && issuer.match.length === 0) {
+      report.warning(
+        [...path],
+        `everybody can get tokens of ${issuer.issuer}: add match, so that only yours are taken`,
+      );
+    }
+  }
+}

@@ -1,0 +1,491 @@
+/** From claims to a caller: the tokens of each provider by the examples of docs/identity.md, and what is no such token. */
+import t from 'tap';
+import { callerFrom, type Named, type Nameless } from '../../src/callers/claims.ts';
+import type { IssuerConfig } from '../../src/config/issuers.ts';
+import { parseTemplate, type NameTemplate } from '../../src/config/claim-path.ts';
+import type { Scope } from '../../src/types.ts';
+import { makeAuthority } from '../helpers/certificates.ts';
+import { worldOf } from '../helpers/configuration.ts';
+import { issuersOf } from '../helpers/issuers.ts';
+import { section, textOf } from '../helpers/pages.ts';
+
+type Claims = Readonly<Record<string, unknown>>;
+
+const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+const { cert } = await makeAuthority();
+const world = { ...worldOf({ [`${ACCOUNT}/ca.crt`]: cert, [`${ACCOUNT}/token`]: 'a.b.c' }), now: Date.now() };
+
+/** The examples below a heading of the page, each with one issuer. */
+async function examplesOf(heading: string): Promise<readonly IssuerConfig[]> {
+  const blocks = [...section(textOf('docs/identity.md'), heading).matchAll(/^```yaml\n(issuers:\n.*?)^```$/gms)];
+  const built = await Promise.all(blocks.map(([, block = '']) => issuersOf(block, world)));
+  for (const { faults, warnings } of built) t.strictSame([...faults, ...warnings], [], heading);
+  return built.flatMap(({ issuers }) => issuers);
+}
+
+const TIMES = { iat: 1_795_000_000, nbf: 1_795_000_000, exp: 1_795_003_600 };
+
+const KUBERNETES: Claims = {
+  aud: ['openclaw-shim'],
+  ...TIMES,
+  iss: 'https://kubernetes.default.svc.cluster.local',
+  jti: 'ea28ed49-2e11-4280-9ec5-bc3d1d84661a',
+  'kubernetes.io': {
+    namespace: 'agents',
+    node: { name: 'node-1', uid: '58456cb0-dd00-45ed-b797-5578fdceaced' },
+    pod: { name: 'batch-69cbfb9798-jv9gn', uid: '778a530c-b3f4-47c0-9cd5-ab018fb64f33' },
+    serviceaccount: { name: 'batch', uid: 'a087d5a0-e1dd-43ec-93ac-f13d89cd13af' },
+    warnafter: 1_795_003_607,
+  },
+  sub: 'system:serviceaccount:agents:batch',
+};
+
+const GITHUB: Claims = {
+  jti: 'example-id',
+  sub: 'repo:octo-org/octo-repo:environment:prod',
+  environment: 'prod',
+  aud: 'openclaw-shim',
+  ref: 'refs/heads/main',
+  sha: 'example-sha',
+  repository: 'octo-org/octo-repo',
+  repository_owner: 'octo-org',
+  actor_id: '12',
+  repository_visibility: 'private',
+  repository_id: '74',
+  repository_owner_id: '65',
+  run_id: 'example-run-id',
+  run_number: '10',
+  run_attempt: '2',
+  runner_environment: 'github-hosted',
+  actor: 'octocat',
+  workflow: 'example-workflow',
+  head_ref: '',
+  base_ref: '',
+  event_name: 'workflow_dispatch',
+  ref_type: 'branch',
+  job_workflow_ref: 'octo-org/octo-automation/.github/workflows/oidc.yml@refs/heads/main',
+  iss: 'https://token.actions.githubusercontent.com',
+  ...TIMES,
+};
+
+const GOOGLE: Claims = {
+  iss: 'https://accounts.google.com',
+  aud: 'openclaw-shim',
+  azp: '113774264463038321964',
+  sub: '113774264463038321964',
+  email: 'batch@acme-prod.iam.gserviceaccount.com',
+  email_verified: true,
+  google: { compute_engine: { project_id: 'acme-prod', instance_name: 'batch-1', zone: 'europe-west1-b' } },
+  ...TIMES,
+};
+
+const TENANT = '7f4b6c1e-1111-4222-8333-444455556666';
+const OBJECT = '6a1e3a7c-5555-4666-8777-888899990000';
+const AZURE_2: Claims = {
+  aud: '0b9d2f6e-aaaa-4bbb-8ccc-ddddeeeeffff',
+  iss: `https://login.microsoftonline.com/${TENANT}/v2.0`,
+  aio: 'k2RgYHj6',
+  azp: '11112222-bbbb-3333-cccc-4444dddd5555',
+  azpacr: '2',
+  idtyp: 'app',
+  oid: OBJECT,
+  rh: '0.AX0A',
+  roles: ['Agents.Write', 'Reports.Read'],
+  sub: OBJECT,
+  tid: TENANT,
+  uti: 'qUQ2',
+  ver: '2.0',
+  ...TIMES,
+};
+const AZURE_1: Claims = {
+  aud: 'api://openclaw-shim',
+  iss: `https://sts.windows.net/${TENANT}/`,
+  aio: 'E2ZgYNg',
+  appid: '11112222-bbbb-3333-cccc-4444dddd5555',
+  appidacr: '2',
+  idp: `https://sts.windows.net/${TENANT}/`,
+  idtyp: 'app',
+  oid: OBJECT,
+  roles: ['Agents.Read'],
+  sub: OBJECT,
+  tid: TENANT,
+  ver: '1.0',
+  ...TIMES,
+};
+
+const KEYCLOAK: Claims = {
+  ...TIMES,
+  jti: 'trrtcc:8d8fe4a0',
+  iss: 'https://keycloak.example/realms/agents',
+  aud: ['openclaw-shim', 'account'],
+  sub: 'd3f6dd5c-4c3d-4b0a-8f3e-0d3c8b0cbb7e',
+  typ: 'Bearer',
+  azp: 'batch',
+  acr: '1',
+  'allowed-origins': ['/*'],
+  realm_access: { roles: ['default-roles-agents', 'offline_access', 'agent-writer'] },
+  resource_access: { 'openclaw.shim': { roles: ['reader'] }, account: { roles: ['manage-account'] } },
+  scope: 'email profile',
+  clientHost: '172.18.0.1',
+  email_verified: false,
+  preferred_username: 'service-account-batch',
+  clientAddress: '172.18.0.1',
+  client_id: 'batch',
+};
+
+const AUTH0: Claims = {
+  iss: 'https://acme.eu.auth0.com/',
+  sub: 'Zk3mQ8vT1xYw@clients',
+  aud: 'https://openclaw-shim.example',
+  ...TIMES,
+  scope: 'operator.read operator.write',
+  gty: 'client-credentials',
+  azp: 'Zk3mQ8vT1xYw',
+};
+
+const TAG = '32eafc7626e737136a3f4b6e7ad1d6f1b4f5a0c1d2e3f405162738495a6b7c8d';
+const SERVICE: Claims = {
+  type: 'app',
+  aud: [TAG],
+  ...TIMES,
+  iss: 'https://acme.cloudflareaccess.com',
+  common_name: '88bf3b6d86161464f6509f7219099e57.access',
+  sub: '',
+};
+const PERSON: Claims = {
+  aud: [TAG],
+  email: 'ops@acme.example',
+  ...TIMES,
+  iss: 'https://acme.cloudflareaccess.com',
+  type: 'app',
+  identity_nonce: '6ei69kawdKzMIAPF',
+  sub: '7335d417-61da-459d-899c-0a01c76a2f94',
+  country: 'DE',
+};
+
+interface Shape {
+  readonly example: readonly [heading: string, index: number];
+  readonly claims: Claims;
+  readonly is: readonly [name: string, scopes: readonly Scope[], dropped?: readonly string[]];
+  /** Claims that make it the token of somebody else. */
+  readonly others?: readonly Claims[];
+}
+
+const SHAPES: readonly Shape[] = [
+  {
+    example: ['Kubernetes', 0],
+    claims: KUBERNETES,
+    is: ['k8s:system:serviceaccount:agents:batch', ['operator.write']],
+    others: [{ 'kubernetes.io': { namespace: 'other' } }, { 'kubernetes.io': undefined }],
+  },
+  {
+    example: ['GitHub Actions', 0],
+    claims: GITHUB,
+    is: ['github:octo-org/octo-repo@refs/heads/main', ['operator.write']],
+    others: [{ repository_owner_id: '66' }, { repository_owner_id: 65 }, { runner_environment: 'self-hosted' }],
+  },
+  {
+    example: ['Google', 0],
+    claims: GOOGLE,
+    is: ['google:batch@acme-prod.iam.gserviceaccount.com', ['operator.write']],
+    others: [{ email_verified: false }, { email_verified: 'true' }, { email: 'batch@evil.iam.gserviceaccount.com' }],
+  },
+  {
+    example: ['Azure', 0],
+    claims: AZURE_2,
+    is: ['azure:11112222-bbbb-3333-cccc-4444dddd5555', ['operator.write'], ['Reports.Read']],
+    others: [{ tid: 'x' }, { idtyp: 'user' }, { idtyp: undefined }],
+  },
+  {
+    example: ['Azure', 1],
+    claims: AZURE_1,
+    is: ['azure-v1:11112222-bbbb-3333-cccc-4444dddd5555', ['operator.read']],
+  },
+  {
+    example: ['Keycloak', 0],
+    claims: KEYCLOAK,
+    is: ['keycloak:service-account-batch', ['operator.write'], ['default-roles-agents', 'offline_access']],
+  },
+  { example: ['Keycloak', 1], claims: KEYCLOAK, is: ['keycloak:service-account-batch', ['operator.read']] },
+  {
+    example: ['Auth0', 0],
+    claims: AUTH0,
+    is: ['auth0:Zk3mQ8vT1xYw@clients', ['operator.write']],
+    others: [{ gty: 'password' }],
+  },
+  {
+    example: ['Auth0', 1],
+    claims: { ...AUTH0, sub: 'auth0|5f7c8ec7c33c6c004bbafe82', permissions: ['operator.approvals', 'read:reports'] },
+    is: ['auth0:auth0|5f7c8ec7c33c6c004bbafe82', ['operator.approvals'], ['read:reports']],
+  },
+  {
+    example: ['Cloudflare Access', 0],
+    claims: SERVICE,
+    is: ['access:88bf3b6d86161464f6509f7219099e57.access', ['operator.write']],
+    others: [{ type: 'org' }],
+  },
+  { example: ['Cloudflare Access', 1], claims: PERSON, is: ['access:ops@acme.example', ['operator.write']] },
+];
+
+void t.test('the tokens of each provider, by the examples of the page', async (t) => {
+  for (const { example, claims, is, others = [] } of SHAPES) {
+    const [heading, index] = example;
+    const issuer = (await examplesOf(heading))[index] as IssuerConfig;
+    const [name, scopes, dropped] = is;
+    const named = callerFrom(issuer, claims) as Named;
+    t.strictSame(named.caller, { ...issuer.policy, name, tokens: [], scopes }, name);
+    t.strictSame(named.dropped?.examples, dropped, `${name}: dropped`);
+    t.ok(
+      issuer.audience.some((audience) => [claims['aud']].flat().includes(audience)),
+      `${name}: aud`,
+    );
+    t.equal(issuer.issuer, claims['iss'], `${name}: iss`);
+    for (const other of others) t.match(callerFrom(issuer, { ...claims, ...other }), { fault: /match/ });
+  }
+  t.match(callerFrom((await examplesOf('Cloudflare Access'))[0] as IssuerConfig, PERSON), {
+    fault: /common_name is missing/,
+  });
+  t.equal((await examplesOf('Kubernetes')).length + (await examplesOf('Google')).length, 2);
+});
+
+/** An issuer whose callers are `corp:<sub>`, with what is named instead. */
+function issuer(more: Partial<IssuerConfig> = {}): IssuerConfig {
+  return {
+    name: 'corp',
+    issuer: 'https://id.example',
+    audience: ['shim'],
+    keys: { kind: 'jwksUri', url: 'https://id.example/keys' },
+    algorithms: ['RS256'],
+    clockTolerance: 0,
+    maxStale: 0,
+    scopes: { claim: ['roles'], ceiling: ['operator.write'] },
+    template: ['', ['sub'], ''],
+    match: [],
+    policy: { allowHeaders: [], onForbiddenHeader: 'drop' },
+    ...more,
+  };
+}
+
+function scopesFor(roles: unknown, scopes: Partial<IssuerConfig['scopes']> = {}): readonly [unknown, unknown] {
+  const { claim = ['roles'], ...more } = scopes;
+  const config = issuer({ scopes: { claim, ceiling: ['operator.write'], ...more } });
+  const { caller, dropped } = callerFrom(config, { sub: 'a', [claim[0] ?? '']: roles }) as Named;
+  return [caller.scopes, dropped];
+}
+
+void t.test('scopes: known values, within the ceiling, and nothing else', async (t) => {
+  const none = (...examples: readonly string[]) => [[], { count: examples.length, examples }] as const;
+  t.strictSame(scopesFor(undefined), [[], undefined], 'no claim');
+  t.strictSame(scopesFor([]), [[], undefined]);
+  t.strictSame(scopesFor(['operator.read', 'operator.read']), [['operator.read'], undefined]);
+  t.strictSame(scopesFor(['operator.admin']), [['operator.write'], undefined], 'cut to the ceiling');
+  t.strictSame(scopesFor(['operator.approvals']), [[], undefined], 'beyond the ceiling');
+  t.strictSame(scopesFor(['operator.admin'], { ceiling: [] }), [[], undefined], 'an empty ceiling');
+  t.strictSame(scopesFor('operator.read'), [['operator.read'], undefined], 'a text');
+  t.strictSame(scopesFor('operator.read operator.write'), none('operator.read operator.write'), 'is one value');
+  for (const name of ['scope', 'scp']) {
+    const spaced = scopesFor('operator.read  operator.write openid ', { claim: [name] });
+    t.strictSame(spaced, [['operator.write'], { count: 1, examples: ['openid'] }], `${name} is a list`);
+    t.strictSame(scopesFor('', { claim: [name] }), [[], undefined], `${name} can be empty`);
+    t.strictSame(scopesFor(['operator.read operator.write'], { claim: [name] }), none('operator.read operator.write'));
+  }
+  for (const value of ['operator.read,operator.admin', 'Operator.Read', ' operator.read', 'operator.read\n', '*', '']) {
+    t.strictSame(scopesFor([value]), none(value.replace('\n', '?')), JSON.stringify(value));
+  }
+  t.strictSame(scopesFor(['operator.rea\u0501', '\u202eope\u0000\u001b[2J']), none('operator.rea?', '?ope??[2J'));
+  for (const [value, words] of [
+    [7, '(number)'],
+    [true, '(boolean)'],
+    [null, '(null)'],
+    [{ 'operator.read': true }, '(object)'],
+  ] as const) {
+    t.strictSame(scopesFor(value), none(words), words);
+    t.strictSame(scopesFor([value]), none(words), `[${words}]`);
+  }
+  t.strictSame(scopesFor([['operator.read']]), none('(a list)'));
+});
+
+void t.test('scopes: a map', async (t) => {
+  const map = new Map<string, readonly Scope[]>([
+    ['writers', ['operator.write']],
+    ['approvers', ['operator.approvals']],
+    ['nobody', []],
+    ['a b', ['operator.read']],
+  ]);
+  const ceiling: readonly Scope[] = ['operator.write', 'operator.approvals'];
+  const of = (roles: unknown) => scopesFor(roles, { map, ceiling });
+  t.strictSame(of(['writers', 'approvers']), [['operator.write', 'operator.approvals'], undefined]);
+  t.strictSame(of(['nobody']), [[], undefined]);
+  t.strictSame(of('a b'), [['operator.read'], undefined]);
+  t.strictSame(of(['operator.write']), [[], { count: 1, examples: ['operator.write'] }], 'the map alone counts');
+  for (const value of ['Writers', 'writers ', 'writers,approvers', '__proto__', 'constructor', 'toString']) {
+    t.strictSame(of([value]), [[], { count: 1, examples: [value] }], value);
+  }
+});
+
+void t.test('a subject with spaces grants nothing that a part of it would', async (t) => {
+  const good = 'repo:octo-org/octo-repo:ref:refs/heads/main';
+  const config = issuer({
+    template: ['', ['repository_id'], ''],
+    scopes: { claim: ['sub'], map: new Map([[good, ['operator.write']]]), ceiling: ['operator.write'] },
+  });
+  const claims = { repository_id: '7', sub: `repo:evil/evil:environment:a ${good}` };
+  t.strictSame((callerFrom(config, claims) as Named).caller.scopes, []);
+  t.strictSame((callerFrom(config, { ...claims, sub: good }) as Named).caller.scopes, ['operator.write']);
+});
+
+void t.test('a path leads through own members of maps alone', async (t) => {
+  const of = (claim: readonly string[], claims: string) =>
+    (callerFrom(issuer({ scopes: { claim, ceiling: ['operator.write'] } }), JSON.parse(claims) as Claims) as Named)
+      .caller.scopes;
+  t.strictSame(of(['a', 'b'], '{"sub":"x","a":{"b":["operator.read"]}}'), ['operator.read']);
+  t.strictSame(of(['a.b'], '{"sub":"x","a.b":["operator.read"],"a":{"b":["operator.write"]}}'), ['operator.read']);
+  for (const claims of [
+    '{"sub":"x"}',
+    '{"sub":"x","a":null}',
+    '{"sub":"x","a":"b"}',
+    '{"sub":"x","a":7}',
+    '{"sub":"x","a":[{"b":["operator.read"]}]}',
+    '{"sub":"x","a.b":["operator.read"]}',
+    '{"sub":"x","__proto__":{"a":{"b":["operator.read"]}}}',
+    '{"sub":"x","a":{"__proto__":{"b":["operator.read"]}}}',
+  ]) {
+    t.strictSame(of(['a', 'b'], claims), [], claims);
+  }
+  t.strictSame(of(['a', '0'], '{"sub":"x","a":["operator.read"]}'), [], 'no index of a list');
+  const inherited = Object.create({ sub: 'x', roles: ['operator.read'] }) as Claims;
+  t.match(callerFrom(issuer(), inherited), { fault: /sub is missing/ });
+  for (const name of ['toString', 'constructor', '__proto__', 'hasOwnProperty']) {
+    t.match(callerFrom(issuer({ template: ['', [name], ''] }), {}), { fault: /is missing/ }, name);
+  }
+  t.match(callerFrom(issuer({ template: ['', ['sub', 'length'], ''] }), { sub: 'a' }), { fault: /is missing/ });
+});
+
+const fault = (claims: Claims, template?: NameTemplate): string =>
+  (callerFrom(issuer(template && { template }), claims) as Nameless).fault;
+const name = (claims: Claims, template?: NameTemplate): string =>
+  (callerFrom(issuer(template && { template }), claims) as Named).caller.name;
+
+void t.test('names: every byte as it is, or none', async (t) => {
+  for (const sub of [
+    'a',
+    'A',
+    'a/b',
+    'auth0|5f',
+    'x@y@z',
+    'dependabot[bot]',
+    "!#$%&'()*+-./:;<=>?@[]^_`{|}~",
+    '..',
+    '-',
+  ]) {
+    t.equal(name({ sub }), `corp:${sub}`);
+  }
+  t.equal(name({ sub: 'a'.repeat(123) }).length, 128);
+  t.match(fault({ sub: 'a'.repeat(124) }), /the name is longer than 128/);
+  t.match(fault({ sub: 'a'.repeat(5_000_000) }), /longer than a name may be/);
+  for (const code of [...Array.from({ length: 0x21 }, (_, code) => code), 0x22, 0x2c, 0x5c, 0x7f]) {
+    t.match(
+      fault({ sub: `a${String.fromCodePoint(code)}b` }),
+      /a character that a name may not have/,
+      `0x${code.toString(16)}`,
+    );
+  }
+  for (const sub of [
+    ' a',
+    'a ',
+    'a\n',
+    'ä',
+    'аdmin',
+    'ａ',
+    'a\u0301',
+    'a\u200b',
+    'a\u202e',
+    '\ud800',
+    '\u{1f600}',
+    'a\r\nx-openclaw-scopes: operator.admin',
+  ]) {
+    t.match(fault({ sub }), /a character that a name may not have/, JSON.stringify(sub));
+  }
+  for (const sub of [7, 0, true, null, {}, [], ['a'], [['a']], { toString: 'a' }]) {
+    t.match(fault({ sub }), /sub is no text/, JSON.stringify(sub));
+  }
+  t.match(fault({ sub: '' }), /sub is empty/);
+  t.match(fault({}), /sub is missing/);
+});
+
+void t.test('names: no fault quotes what the token has', async (t) => {
+  for (const sub of ['se cret', 'secret\n', 'secret'.repeat(100)]) t.notMatch(fault({ sub }), /se.?cret/);
+  const config = issuer({ match: [{ claim: ['a'], values: ['b'] }] });
+  t.notMatch((callerFrom(config, { sub: 'a', a: 'secret' }) as Nameless).fault, /secret/);
+});
+
+void t.test('names: two sets of claims never give one', async (t) => {
+  const template = (text: string) => parseTemplate(text) as NameTemplate;
+  t.equal(name({ a: 'x', b: 'y:z' }, template('{a}:{b}')), 'corp:x:y:z');
+  t.match(fault({ a: 'x:y', b: 'z' }, template('{a}:{b}')), /its claim a has a ":"/);
+  t.match(fault({ a: '', b: 'z' }, template('{a}:{b}')), /its claim a is empty/);
+  // Every pair of short values that is a name at all, with each of these templates.
+  for (const text of ['{a}:{b}', '{a}::{b}', '{a}:-{b}', '-{a}-:{b}:', ':{a}:{b}:']) {
+    const seen = new Map<string, string>();
+    const values = Array.from({ length: 3 ** 4 }, (_, index) =>
+      index.toString(3).replaceAll('0', ':').replaceAll('1', '-'),
+    );
+    for (const a of values) {
+      for (const b of values) {
+        const found = callerFrom(issuer({ template: template(text) }), { a, b });
+        if ('fault' in found) continue;
+        const before = seen.get(found.caller.name);
+        if (before !== undefined) t.fail(`${text}: ${before} and ${a} ${b} are ${found.caller.name}`);
+        seen.set(found.caller.name, `${a} ${b}`);
+      }
+    }
+    t.ok(seen.size > 500, `${text}: ${seen.size}`);
+  }
+});
+
+void t.test('names: nobody of the configuration, and nobody whom another shim calls for', async (t) => {
+  const static_ = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$/;
+  const onBehalf = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}\//;
+  for (const sub of ['agentpage', 'laptop/web', '/web', '../web', 'k8s:a']) {
+    t.notMatch(name({ sub }), static_);
+    t.notMatch(name({ sub }), onBehalf);
+    t.match(name({ sub }), /^[\x21-\x7e]{1,128}$/, 'fit for a header');
+  }
+});
+
+void t.test('match: exactly one of the values, as it is or in a list', async (t) => {
+  const config = issuer({ match: [{ claim: ['a', 'b'], values: ['x', true] }] });
+  const passes = (b: unknown): boolean => 'caller' in callerFrom(config, { sub: 's', a: { b } });
+  for (const value of ['x', true, ['x'], ['y', 'x'], [true]]) t.ok(passes(value), JSON.stringify(value));
+  for (const value of [
+    undefined,
+    null,
+    '',
+    'X',
+    'x ',
+    'xx',
+    'x y',
+    'true',
+    1,
+    false,
+    [],
+    ['y'],
+    [['x']],
+    { x: true },
+    { 0: 'x' },
+  ]) {
+    t.notOk(passes(value), JSON.stringify(value));
+  }
+  const both = issuer({ match: [...config.match, { claim: ['c'], values: ['z'] }] });
+  t.match(callerFrom(both, { sub: 's', a: { b: 'x' } }), { fault: /its claim c is not what match asks for/ });
+});
+
+void t.test('a lot of it is looked at once, and told in short', async (t) => {
+  const roles = Array.from({ length: 10_000 }, (_, index) => `role-${index}-${'x'.repeat(200)}`);
+  const [scopes, dropped] = scopesFor([...roles, 'operator.read']);
+  t.strictSame(scopes, ['operator.read']);
+  t.match(dropped, { count: 10_000 });
+  t.ok(JSON.stringify(dropped).length < 700, `${JSON.stringify(dropped).length}`);
+  t.match(scopesFor('x '.repeat(1_000_000), { claim: ['scope'] }), [[], { count: 1_000_000 }]);
+  t.match(scopesFor('x'.repeat(10_000_000)), [[], { count: 1, examples: ['x'.repeat(64)] }]);
+});
