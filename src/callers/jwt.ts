@@ -1,5 +1,5 @@
 /** Callers by the JWT of an issuer (RFC 7519, with the practices of RFC 8725). */
-import type { errors, JWTHeaderParameters } from 'jose';
+import type { errors, JWTHeaderParameters, JWTVerifyOptions } from 'jose';
 import { tokenId } from '../config/callers.ts';
 import type { IssuerConfig } from '../config/issuers.ts';
 import { refuse, type Refusal } from '../errors.ts';
@@ -42,7 +42,7 @@ export interface JwtDeps extends KeysDeps {
 /** Times are milliseconds since the epoch. */
 export interface JwtVerifier {
   /**
-   * A token that is remembered is answered at once. It never rejects.
+   * A token that is remembered is answered at once. Whatever a token or a provider is like, it does not reject.
    *
    * @param token anything that `isJwtShape`
    * @param hash its SHA-256, 64 lower-case hex digits
@@ -67,6 +67,7 @@ interface Trusted {
   readonly config: IssuerConfig;
   readonly keys: Keys;
   readonly rules: string;
+  readonly options: JWTVerifyOptions;
 }
 
 /**
@@ -92,7 +93,7 @@ export async function createJwtVerifier(
   const trusted = new Map<unknown, Trusted>();
   for (const config of issuers) {
     const keys = before?.share(config) ?? (await createKeys(config, deps));
-    trusted.set(config.issuer, { config, keys, rules: rulesOf(config) });
+    trusted.set(config.issuer, { config, keys, rules: rulesOf(config), options: optionsOf(config) });
   }
   const remembered = new Map<string, Verified>();
 
@@ -133,7 +134,7 @@ export async function createJwtVerifier(
     const { header, iss } = read;
     const issuer = trusted.get(iss);
     if (!issuer) return invalid(hash, 'its iss is no issuer here');
-    const { config, keys, rules } = issuer;
+    const { config, keys, rules, options } = issuer;
     const about = `a token of ${config.name}: `;
     if (!config.algorithms.includes(header.alg)) return invalid(hash, `${about}its alg is not allowed`);
     if (header.crit !== undefined) return invalid(hash, `${about}it has crit`);
@@ -152,25 +153,16 @@ export async function createJwtVerifier(
     async function verifyWith(from: KeySet): Promise<Verified | Unauthenticated | undefined> {
       const candidates = await from.matching(header);
       for (const { id, key } of candidates) {
-        try {
-          const { payload } = await jwtVerify(token, key, {
-            algorithms: [...config.algorithms],
-            issuer: config.issuer,
-            audience: [...config.audience],
-            clockTolerance: config.clockTolerance / 1_000,
-            requiredClaims: ['exp'],
-            currentDate: new Date(now),
-            ...(config.requireTyp !== undefined && { typ: config.requireTyp }),
-          });
-          return accept(payload, id);
-        } catch (error) {
-          const { code, message, claim, reason, payload } = error as Partial<errors.JWTClaimValidationFailed>;
-          if (code === 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED') continue;
-          // Its signature and what comes before the times in jose's order, issuer and audience, are right by then.
-          if (code === 'ERR_JWT_EXPIRED') return outOfTime('expired_token', payload);
-          if (claim === 'nbf' && reason === 'check_failed') return outOfTime('not_yet_valid_token', payload);
-          return invalid(hash, `${about}${message}`);
-        }
+        const checked = await jwtVerify(token, key, { ...options, currentDate: new Date(now) }).catch(
+          (error: errors.JWTClaimValidationFailed) => error,
+        );
+        if (!(checked instanceof Error)) return accept(checked.payload, id);
+        const { code, message, claim, reason, payload } = checked;
+        if (code === 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED') continue;
+        // Its signature and what comes before the times in jose's order, issuer and audience, are right by then.
+        if (code === 'ERR_JWT_EXPIRED') return outOfTime('expired_token', payload);
+        if (claim === 'nbf' && reason === 'check_failed') return outOfTime('not_yet_valid_token', payload);
+        return invalid(hash, `${about}${message}`);
       }
       // A key that is named does not change; one without a name may have been replaced.
       return candidates.length > 0 && header.kid !== undefined
@@ -178,7 +170,7 @@ export async function createJwtVerifier(
         : undefined;
     }
 
-    function outOfTime(code: TimeCode, claims: Json = {}): Unauthenticated {
+    function outOfTime(code: TimeCode, claims: Json): Unauthenticated {
       const caller = deps.callerFrom(config, claims);
       return 'kind' in caller ? { ...caller, tokenId: tokenId(hash) } : timeWrong(code, tokenId(hash), caller);
     }
@@ -220,14 +212,25 @@ function rulesOf({ issuer, audience, algorithms, requireTyp, clockTolerance }: I
   return JSON.stringify([issuer, audience, algorithms, requireTyp, clockTolerance]);
 }
 
+function optionsOf({ issuer, audience, algorithms, requireTyp, clockTolerance }: IssuerConfig): JWTVerifyOptions {
+  return {
+    algorithms: [...algorithms],
+    issuer,
+    audience: [...audience],
+    clockTolerance: clockTolerance / 1_000,
+    requiredClaims: ['exp'],
+    ...(requireTyp !== undefined && { typ: requireTyp }),
+  };
+}
+
 /** As far as it takes to choose an issuer and its key: the header, and `iss`. Or what is wrong with the token. */
 function readUnverified(token: string): { readonly header: JWTHeaderParameters; readonly iss: unknown } | string {
   if (token.length > LONGEST_JWT) return `a token of more than ${LONGEST_JWT} characters`;
-  const parts = token.split('.', 4).map((part) => ({ part, bytes: Buffer.from(part, 'base64url') }));
+  if (!isJwtShape(token)) return 'no JWT of three parts';
+  const parts = token.split('.').map((part) => ({ part, bytes: Buffer.from(part, 'base64url') }));
   // Otherwise one signature would go with many texts.
   if (!parts.every(({ part, bytes }) => bytes.toString('base64url') === part)) return 'a JWT that is not base64url';
-  const [header, claims, signature] = parts.map(({ bytes }) => bytes);
-  if (!header || !claims || !signature || parts.length !== 3) return 'no JWT of three parts';
+  const [header, claims] = parts.map(({ bytes }) => bytes) as [Buffer, Buffer, Buffer];
   const protectedHeader = parseUnambiguous(header);
   if (typeof protectedHeader === 'string') return `a JWT whose header ${protectedHeader}`;
   const payload = parseUnambiguous(claims);

@@ -36,14 +36,12 @@ const IDENTITY = ['kid', 'kty', 'alg', 'use', 'crv', 'n', 'e', 'x', 'y', 'pub'] 
 export function publishedKeys(keys: readonly unknown[], local: LocalKeySet): KeySet {
   const members = keys.filter(isPublic).map((jwk) => ({
     id: JSON.stringify(IDENTITY.map((name) => jwk[name])),
-    kid: jwk.kid,
     load: local({ keys: [jwk] }),
   }));
   return {
     ids: new Set(members.map(({ id }) => id)),
     async matching(header) {
-      const named = members.filter(({ kid }) => header.kid === undefined || header.kid === kid);
-      const found = await Promise.allSettled(named.map(async ({ id, load }) => ({ id, key: await load(header) })));
+      const found = await Promise.allSettled(members.map(async ({ id, load }) => ({ id, key: await load(header) })));
       return found.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
     },
   };

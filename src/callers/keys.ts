@@ -111,7 +111,7 @@ function fetchedKeys(
         const at = now();
         // Also where the clock was set back.
         const cool = Math.abs(at - renewed) >= COOLDOWN_MS;
-        if (cool && !flight) renewed = at;
+        if (cool) renewed = at;
         if (cool || flight) await refresh();
         // The key may be a new one: without the provider nobody can tell.
         if (failures > 0) return undefined;
@@ -165,7 +165,7 @@ function fetchedKeys(
   }
 
   function again(ms: number): void {
-    if (!closed.signal.aborted) timer = setTimeout(() => void refresh(), ms).unref();
+    timer = setTimeout(() => void refresh(), ms).unref();
   }
 
   /** Also the discovery document each time: it may name another place by now. */

@@ -107,6 +107,7 @@ void t.test('a token of a real provider names its caller, and is remembered', as
     t.equal(checkNow(token), '+ test:agent', 'at once');
     const hash = hashToken(token as RawToken);
     const { exp } = JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()) as { exp: number };
+    t.equal(((await answer(token)) as Verified).caller, ((await answer(token)) as Verified).caller, 'not named anew');
     t.match(await answer(token), { token: { hash, id: hash.slice(0, 12), expires: exp * SECOND } });
     t.equal(await check(await provider.token('urn:somebody-else', alg)), 'invalid_token');
     const before = clock.now;
@@ -270,6 +271,32 @@ void t.test('forged tokens', async (t) => {
   t.match(await answer(known), { kind: 'caller' });
 });
 
+void t.test('what no key can have signed asks nobody for keys', async (t) => {
+  const { endpoint, good, check, answer } = await startSigner(t, [RSA]);
+  t.equal(await check(jws(RSA, good)), '+ test:ci');
+  for (const header of [{ alg: 'none' }, { alg: 'HS256' }, { alg: undefined }, { kid: 1 }, { kid: null }]) {
+    t.equal(await check(jws(RSA, good, header)), 'invalid_token');
+  }
+  for (const token of ['', 'x', 'x.y', 'x.y.z.w', '....']) {
+    t.match(await answer(token), { code: 'invalid_token', reason: 'no JWT of three parts' });
+  }
+  t.equal(endpoint.requests.length, 1);
+});
+
+void t.test('a fault in naming callers is no fault of the token', async (t) => {
+  const endpoint = await startEndpoint(t, publish([EC]));
+  const issuer = issuerOf(endpoint.url, { kind: 'jwksUri', url: `${endpoint.url}/jwks` });
+  const fault = new Error('a fault');
+  const fail = (): never => {
+    throw fault;
+  };
+  const logger = testLog().logger as KeysDeps['logger'];
+  const verifier = await createJwtVerifier([issuer], { now: Date.now, logger, callerFrom: fail });
+  t.teardown(() => verifier.close());
+  const token = jws(EC, { iss: endpoint.url, aud: 'urn:shim', exp: 4e9 }) as RawToken;
+  await t.rejects(async () => verifier.verify(token, hashToken(token), Date.now()), fault);
+});
+
 void t.test('what is right, also where it is unusual', async (t) => {
   const { good, time, check } = await startSigner(t, [RSA, EC], { clockTolerance: 30 * SECOND });
   const cases: Readonly<Record<string, readonly [string, string]>> = {
@@ -322,7 +349,7 @@ void t.test('1,000 random kids see one fetch', async (t) => {
 });
 
 void t.test('keys without a kid', async (t) => {
-  const bare = ({ kid: _, ...key }: SigningKey): SigningKey => key as unknown as SigningKey;
+  const bare = ({ kid: _kid, ...key }: SigningKey): SigningKey => key as unknown as SigningKey;
   const { endpoint, good, check } = await startSigner(t, [bare(OTHER), bare(RSA)]);
   t.equal(await check(jws(bare(RSA), good)), '+ test:ci', 'each is tried');
   t.equal(endpoint.requests.length, 1);
