@@ -2,7 +2,7 @@
 import { lookup as dnsLookup } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import { isLoopback } from '../config/address.ts';
-import { isLoopbackHost } from '../config/listen.ts';
+import { isLoopbackHost } from '../config/address.ts';
 import { parseUnambiguous } from '../json.ts';
 
 /** Bytes of an answer. Key sets have some thousands. */

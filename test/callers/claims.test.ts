@@ -1,4 +1,4 @@
-/** From claims to a caller: the tokens of each provider by the examples of docs/identity.md, and what is no such token. */
+/** From claims to a caller: the tokens of each provider by the examples of issuers.md, and what is no such token. */
 import t from 'tap';
 import { callerFrom, type Named, type Nameless } from '../../src/callers/claims.ts';
 import type { IssuerConfig } from '../../src/config/issuers.ts';
@@ -17,7 +17,7 @@ const world = { ...worldOf({ [`${ACCOUNT}/ca.crt`]: cert, [`${ACCOUNT}/token`]: 
 
 /** The examples below a heading of the page, each with one issuer. */
 async function examplesOf(heading: string): Promise<readonly IssuerConfig[]> {
-  const blocks = [...section(textOf('docs/identity.md'), heading).matchAll(/^```yaml\n(issuers:\n.*?)^```$/gms)];
+  const blocks = [...section(textOf('test/callers/issuers.md'), heading).matchAll(/^```yaml\n(issuers:\n.*?)^```$/gms)];
   const built = await Promise.all(blocks.map(([, block = '']) => issuersOf(block, world)));
   for (const { faults, warnings } of built) t.strictSame([...faults, ...warnings], [], heading);
   return built.flatMap(({ issuers }) => issuers);
