@@ -1,5 +1,5 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { connect as connectTcp } from 'node:net';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -58,6 +58,16 @@ void t.test('a shim on a unix socket, with TLS and without', async (t) => {
   const second = await runProgram(['-c', file], { env });
   t.match(second, { code: 1, stderr: /"cannot listen: listen EADDRINUSE[^\n]*shim\.sock"/ }, 'one that answers');
   t.ok(existsSync(path), 'and it stays');
+  first.child.kill('SIGSTOP');
+  const queue: Socket[] = [];
+  t.teardown(() => queue.forEach((one) => one.destroy()));
+  const fits = (): Promise<boolean> =>
+    new Promise((resolve) => {
+      queue.push(connectTcp(path, () => resolve(true)).on('error', () => resolve(false)));
+    });
+  while (await fits());
+  t.match(await runProgram(['-c', file], { env }), { code: 1 }, 'also one that has no room for a connection');
+  t.ok(existsSync(path));
   first.child.kill('SIGKILL');
   await first.ended;
   t.ok(existsSync(path), 'a dead process leaves it');
