@@ -175,7 +175,7 @@ export function createGate(parts: GateParts): Gate {
     const away = caller !== undefined && !mayComeFrom(caller, peer);
     if (credential.kind === 'caller' && !away) return credential;
     const tokenId = credential.kind === 'caller' ? credential.token?.id : credential.tokenId;
-    const refusal = away ? refuse('invalid_token', { reason: elsewhere(caller, peer) }) : (credential as Refusal);
+    const refusal = away ? awayFrom(credential, caller, peer) : (credential as Refusal);
     // A certificate cannot be guessed.
     if (UNCOUNTED.has(refusal.code)) return refusal;
     const retryAfter = limiter.failedLogin(peer, tokenId);
@@ -234,6 +234,12 @@ const CHANGED = {
   message: 'What this caller is allowed has changed before the request had arrived. Send it again.',
   reason: 'the policy of the caller has changed',
 } as const;
+
+/** As whatever names nobody here is answered. */
+function awayFrom(credential: Authenticated | Refusal, caller: Caller, peer: string | undefined): Refusal {
+  const byCertificate = credential.kind === 'caller' && credential.token === undefined;
+  return refuse(byCertificate ? 'invalid_certificate' : 'invalid_token', { reason: elsewhere(caller, peer) });
+}
 
 function mayComeFrom({ from }: Caller, peer: string | undefined): boolean {
   return from === undefined || (peer !== undefined && contains(from, peer));

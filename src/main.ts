@@ -29,6 +29,7 @@ const world: World = {
   randomBytes,
   version,
   node: process.versions.node,
+  umask: (mask) => process.umask(mask),
   usage: () => ({ cpu: process.cpuUsage(), memory: process.memoryUsage() }),
   nextSignal: () =>
     new Promise((resolve) => {

@@ -18,6 +18,8 @@ export interface World {
   readonly version: string;
   /** Version of Node, without its `v`. */
   readonly node: string;
+  /** Which permission bits new files do not get, from now on. @returns those until now */
+  readonly umask: (mask: number) => number;
   /** CPU time and memory of the process. */
   readonly usage: () => { readonly cpu: NodeJS.CpuUsage; readonly memory: NodeJS.MemoryUsage };
   /** Settles at the next SIGINT or SIGTERM, with its name. */

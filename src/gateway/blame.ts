@@ -16,6 +16,8 @@ export type Finding =
   | 'shim_ceiling';
 
 const SOCKET = '/';
+/** Of the other shim's words for what this one sends, where its entry for this one lacks the key. */
+const WITHOUT_ON_BEHALF = 'it has no onBehalf.';
 
 const ADVICE: Record<Finding, string> = {
   gateway_secret_refused:
@@ -63,7 +65,7 @@ export interface GatewayAnswer {
  *   `GET`s with a page and 200, up to 2026.3.28 below `/v1/` too.
  */
 export function mayBlameShim(status: number, contentType: string | undefined): boolean {
-  if (status === 401 || status === 403 || status === 421) return true;
+  if (status === 400 || status === 401 || status === 403 || status === 421) return true;
   const type = contentType?.toLowerCase().split(';', 1)[0];
   return (status === 404 && type === 'text/plain') || (status === 200 && type === 'text/html');
 }
@@ -98,6 +100,7 @@ function findingOf(hop: Hop, answer: GatewayAnswer): Finding | undefined {
     const absent = status === 200 ? /^\s*<!doctype html/i.test(body) : body.trim() === 'Not Found';
     return absent && template.startsWith('/v1/') ? 'endpoint_not_enabled' : undefined;
   }
+  if (status === 400) return undefined;
   if (body.includes('proxy_attribution_required')) return 'proxy_attribution_required';
   if (body.startsWith('DEVICE_')) return 'device_refused';
   // A missing or wrong identity header is the same plain 401 as a wrong secret.
@@ -129,7 +132,7 @@ function errorIn(body: string): { readonly code?: unknown; readonly message?: un
 
 /** Of its 403, those that name a scope which this shim had sent along; all others are about the caller. */
 function findingOfShim({ status, body, template, sent }: GatewayAnswer): Finding | undefined {
-  if (status === 401 || status === 421) return 'shim_refused';
+  if (status === 401 || status === 421 || (status === 400 && body.includes(WITHOUT_ON_BEHALF))) return 'shim_refused';
   // A WebSocket asks for scopes that its caller has: what is refused there is refused to this shim.
   if (template === SOCKET) return status === 403 ? 'shim_ceiling' : undefined;
   const needed = /"message":"This route needs the scope ([a-z.]+);/.exec(body)?.[1] ?? missingScope(body);

@@ -101,8 +101,9 @@ export function requestLog(logger: Logger): RequestLog {
 export async function createLog(fd: number, pretty: boolean): Promise<Log> {
   const lines = linesTo(fd);
   if (pretty) {
-    const { prettyFactory } = await import('pino-pretty');
-    const words = prettyFactory({ singleLine: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' });
+    // CommonJS: a bundle has its default alone.
+    const { default: pretty } = await import('pino-pretty');
+    const words = pretty.prettyFactory({ singleLine: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' });
     const logger = pino({ base: undefined }, { write: (line) => lines.write(words(line)) });
     return { ...requestLog(logger), flush: () => lines.flush() };
   }

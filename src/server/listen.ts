@@ -8,8 +8,8 @@ import type { Address } from '../config/config.ts';
 /** A unix socket, and who may connect to it. */
 export interface SocketAddress {
   readonly socket: string;
-  /** Permission bits; by default what the process gives to new files. */
-  readonly mode?: number;
+  /** Permission bits. */
+  readonly mode: number;
 }
 
 /**
@@ -17,16 +17,23 @@ export interface SocketAddress {
  *
  * @param server not listening yet
  * @param where it is to listen
+ * @param umask sets that of the process, and returns the one before
  * @throws the system's errors, with `syscall: 'listen'`
  */
-export async function listen(server: Server, where: Address | SocketAddress): Promise<void> {
+export async function listen(
+  server: Server,
+  where: Address | SocketAddress,
+  umask: (mask: number) => number = (mask) => mask,
+): Promise<void> {
   if ('host' in where) {
     server.listen(where);
   } else {
     if (await isAbandoned(where.socket)) rmSync(where.socket);
+    // From its first moment on nobody else can connect; a default ACL of its folder outdoes the mask.
+    const before = umask(0o777 & ~where.mode);
     server.listen({ path: where.socket });
-    // Bound by now, and nothing was accepted yet.
-    if (where.mode !== undefined && server.listening) chmodSync(where.socket, where.mode);
+    umask(before);
+    if (server.listening) chmodSync(where.socket, where.mode);
   }
   await once(server, 'listening');
 }

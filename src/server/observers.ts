@@ -13,6 +13,8 @@ export interface ProgramFacts {
   readonly node: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly usage: MetricSources['usage'];
+  /** Which permission bits new files do not get, from now on. @returns those until now */
+  readonly umask: (mask: number) => number;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }

@@ -13,7 +13,7 @@ import { createExpiryWatch } from './certificate-expiry.ts';
 import { createControlListener } from './control.ts';
 import { connectionsFor, descriptorLimit } from './descriptors.ts';
 import { createHealth } from './health.ts';
-import { listen, urlOf, type SocketAddress } from './listen.ts';
+import { listen, urlOf } from './listen.ts';
 import { createListener } from './listener.ts';
 import { startObservers, type ProgramFacts } from './observers.ts';
 import { createProbesListener } from './probes.ts';
@@ -97,6 +97,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
   const proxy = createHttpProxy(asking);
   const sockets = createSocketProxy({ ...options, ...asking });
   const descriptors = descriptorLimit();
+  const umask = options.program?.umask;
   const { headerBytes, connections } = config.limits;
   const listener = createListener({
     ...options,
@@ -182,10 +183,10 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
   };
 
   try {
-    await listen(server, config.listen.address);
+    await listen(server, config.listen.address, umask);
     if (admin && config.admin) await listen(admin, config.admin);
     if (probes && config.probes) await listen(probes, config.probes);
-    if (control && config.control) await listen(control, { ...config.control, mode: 0o600 } satisfies SocketAddress);
+    if (control && config.control) await listen(control, { ...config.control, mode: 0o600 }, umask);
   } catch (error) {
     await stop();
     throw error;

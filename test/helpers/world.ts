@@ -31,6 +31,7 @@ export function testWorld(cwd: string, more: Partial<World> = {}): TestWorld {
     randomBytes,
     version: '0.0.0',
     node: '24.0.0',
+    umask: () => 0o22,
     usage: () => ({ cpu: process.cpuUsage(), memory: process.memoryUsage() }),
     nextSignal: () => new Promise(() => undefined),
     onHangup: () => undefined,

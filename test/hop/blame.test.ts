@@ -61,6 +61,15 @@ const CASES: readonly Case[] = [
     finding: 'scope_not_honoured',
   },
   { name: 'another shim: its 401', hop: SHIM, status: 401, body: ofShim('missing_token'), finding: 'shim_refused' },
+  {
+    name: 'another shim: what this one sends for its callers is not taken of it',
+    hop: SHIM,
+    status: 400,
+    body: ofShim('header_not_allowed', 'This caller may not send x-auth-shim-caller: it has no onBehalf.'),
+    finding: 'shim_refused',
+  },
+  { name: 'another shim: another 400', hop: SHIM, status: 400, body: ofShim('bad_request'), finding: undefined },
+  { name: 'a 400', status: 400, body: missing('operator.write'), finding: undefined },
   { name: 'another shim: its 421', hop: SHIM, status: 421, body: ofShim('host_not_allowed'), finding: 'shim_refused' },
   {
     name: 'another shim: a scope that was sent along',
@@ -161,7 +170,7 @@ for (const { name, hop = TOKEN, template = '/v1/models', type, status, body, sen
 }
 
 void t.test('other answers are never about the shim', async (t) => {
-  for (const status of [204, 302, 400, 402, 429, 500, 502, 503]) {
+  for (const status of [204, 302, 402, 429, 500, 502, 503]) {
     t.equal(mayBlameShim(status, 'text/html'), false, String(status));
   }
   for (const type of [undefined, 'text/event-stream', 'application/json', 'text/htmlx']) {

@@ -620,7 +620,8 @@ async function startWithTls(t: Test, listenMore: Partial<Config['listen']>, opti
     cpu: { user: 0, system: 0 },
     memory: { rss: 0, heapTotal: 0, heapUsed: 0, external: 0, arrayBuffers: 0 },
   });
-  const program = { version: '1.2.3', node: '24.21.0', env: {}, usage, now: Date.now };
+  const umask = (mask: number): number => process.umask(mask);
+  const program = { version: '1.2.3', node: '24.21.0', env: {}, usage, umask, now: Date.now };
   const shim = await startShim(config, requestLog(logger), { program, ...options });
   t.teardown(() => shim.stop());
   return { shim, config, lines };

@@ -1,0 +1,83 @@
+import { linkSync, lstatSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { listen } from '../../src/server/listen.ts';
+
+const umask = (mask: number): number => process.umask(mask);
+
+/** Paths of sockets are short. */
+function folderOf(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'auth-shim-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+function serverOf(t: Test): Server {
+  const server = createServer((_, res) => res.end());
+  t.teardown(() => server.listening && new Promise((resolve) => server.close(resolve)));
+  return server;
+}
+
+void t.test('a socket has its mode before anybody can connect to it', async (t) => {
+  const path = join(folderOf(t), 's');
+  const before = process.umask(0);
+  t.teardown(() => process.umask(before));
+  for (const mode of [0o600, 0o660, 0o777]) {
+    const server = serverOf(t);
+    let first: number | undefined;
+    const bind = server.listen.bind(server);
+    server.listen = ((where: { path: string }) => {
+      bind(where);
+      // It takes connections from here on.
+      first = statSync(path).mode & 0o777;
+      return server;
+    }) as typeof server.listen;
+    await listen(server, { socket: path, mode }, umask);
+    t.equal(first, mode, mode.toString(8));
+    t.equal(statSync(path).mode & 0o777, mode);
+    t.equal(process.umask(0), 0, 'the mask is what it was');
+    await new Promise((resolve) => server.close(resolve));
+  }
+});
+
+void t.test('the mask of the process does not narrow it', async (t) => {
+  const path = join(folderOf(t), 's');
+  const before = process.umask(0o77);
+  t.teardown(() => process.umask(before));
+  await listen(serverOf(t), { socket: path, mode: 0o666 }, umask);
+  t.equal(statSync(path).mode & 0o777, 0o666);
+  t.equal(process.umask(0o77), 0o77);
+});
+
+void t.test('only a socket that nobody answers on is removed', async (t) => {
+  const folder = folderOf(t);
+  const path = (name: string): string => join(folder, name);
+  const alive = serverOf(t);
+  await listen(alive, { socket: path('alive'), mode: 0o600 });
+  const dying = serverOf(t);
+  await listen(dying, { socket: path('dying'), mode: 0o600 });
+  linkSync(path('dying'), path('left'));
+  await new Promise((resolve) => dying.close(resolve));
+  symlinkSync('left', path('link'));
+  writeFileSync(path('file'), 'mine');
+  mkdirSync(path('folder'));
+  for (const name of ['alive', 'link', 'file', 'folder']) {
+    const { ino } = lstatSync(path(name));
+    const { message } = await listen(serverOf(t), { socket: path(name), mode: 0o777 }).then(
+      () => ({ message: 'it listens' }),
+      (error: Error) => error,
+    );
+    t.match(message, new RegExp(`^listen EADDRINUSE.*/${name}$`));
+    t.equal(lstatSync(path(name)).ino, ino, 'and is left as it was');
+  }
+  t.equal(statSync(path('alive')).mode & 0o777, 0o600);
+  await listen(serverOf(t), { socket: path('left'), mode: 0o600 });
+  for (const name of ['alive', 'left']) {
+    await new Promise<void>((resolve, reject) => {
+      const socket = connect(path(name), () => resolve(void socket.destroy())).once('error', reject);
+    });
+  }
+});
