@@ -176,7 +176,8 @@ export function createGate(parts: GateParts): Gate {
     if (credential.kind === 'caller' && !away) return credential;
     const tokenId = credential.kind === 'caller' ? credential.token?.id : credential.tokenId;
     const refusal = away ? refuse('invalid_token', { reason: elsewhere(caller, peer) }) : (credential as Refusal);
-    if (refusal.code === 'missing_token') return refusal;
+    // A certificate cannot be guessed.
+    if (UNCOUNTED.has(refusal.code)) return refusal;
     const retryAfter = limiter.failedLogin(peer, tokenId);
     if (retryAfter === undefined) return refusal;
     const { reason } = refusal;
@@ -227,6 +228,7 @@ export function createGate(parts: GateParts): Gate {
 }
 
 const NO_LIMITS: CallerLimits = {};
+const UNCOUNTED: ReadonlySet<string> = new Set(['missing_token', 'invalid_certificate', 'expired_certificate']);
 
 const CHANGED = {
   message: 'What this caller is allowed has changed before the request had arrived. Send it again.',

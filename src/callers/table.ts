@@ -51,10 +51,12 @@ export interface CertificateRules {
   readonly credentials: 'all' | 'bearer';
   /** Whether a certificate that was verified once is still trusted. */
   readonly trusts: (certificate: ClientCertificate, now: number) => boolean;
+  /** Whether nobody calls without one; those whose connection was opened before that was so have none. */
+  readonly required: boolean;
 }
 
 /** For where no connection shows any. */
-const NO_CERTIFICATES: CertificateRules = { credentials: 'all', trusts: () => false };
+const NO_CERTIFICATES: CertificateRules = { credentials: 'all', trusts: () => false, required: false };
 
 interface Entry {
   readonly caller: Caller;
@@ -73,7 +75,7 @@ interface Entry {
  */
 export function createCallerTable(
   callers: readonly Caller[],
-  { credentials, trusts }: CertificateRules = NO_CERTIFICATES,
+  { credentials, trusts, required }: CertificateRules = NO_CERTIFICATES,
 ): CallerTable {
   const byHash = new Map<string, Entry>();
   const byCertificate = new Map<string, Caller>();
@@ -117,7 +119,10 @@ export function createCallerTable(
     certificate: ClientCertificate | undefined,
     now: number,
   ): Authenticated | Unauthenticated {
-    if (certificate === undefined) return bearer ?? refuse('missing_token');
+    if (certificate === undefined) {
+      if (required) return refuse('invalid_certificate', { reason: 'a client certificate is required by now' });
+      return bearer ?? refuse('missing_token');
+    }
     const { notBefore, notAfter } = certificate;
     // Its own time is told apart: a stream may be let outlive it.
     const within = Math.min(Math.max(now, notBefore), notAfter - 1);

@@ -38,8 +38,20 @@ export function readAuthorities(written: string, path: Path, source: SecretSourc
     const file = fileOf(certificates, source.world.now);
     if (file.notAfter === Infinity) throw new PemError('holds no certificate that is valid now');
     warnOfExpired(name, certificates, path, source);
+    if (certificates.reduce((size, { subject }) => size + nameSize(subject), 0) > MOST_NAME_BYTES) {
+      throw new PemError('holds too many authorities: their names do not fit into a handshake (64 KiB)');
+    }
     return file;
   });
+}
+
+/** Less than the 64 KiB that a list of names has in a handshake (RFC 8446 section 4.2.4). */
+const MOST_NAME_BYTES = 60_000;
+
+/** At least the bytes of the name in DER: a line for each attribute. */
+function nameSize(subject: string | undefined): number {
+  // There is none in a certificate that has other names alone.
+  return (subject ?? '').split('\n').reduce((size, line) => size + Buffer.byteLength(line) + 14, 8);
 }
 
 /**
@@ -131,20 +143,42 @@ interface Block {
   readonly text: string;
 }
 
-const BLOCK = /^-----BEGIN ([A-Z0-9 ]+)-----\r?\n([^]*?)^-----END \1-----[ \t]*\r?$/gm;
+const BEGIN = /^-----BEGIN ([A-Z0-9 ]+)-----$/;
 
 /** Words may stand before a block, as programs write them there (section 5.2); none at the end, where a file is cut. */
 function blocksOf(text: string): Block[] {
   if (text.trim() === '') throw new PemError('is empty');
-  const blocks = [...text.matchAll(BLOCK)];
-  const damaged = blocks.some(([, , body = '']) => body.includes('-----')) || text.replace(BLOCK, '').includes('-----');
-  if (damaged) throw new PemError('holds a PEM block that is cut off or damaged');
-  const last = blocks.at(-1);
-  if (last === undefined) throw new PemError('is not PEM: it has no "-----BEGIN" line');
-  if (text.slice(last.index + last[0].length).trim() !== '') {
+  const blocks: Block[] = [];
+  let label: string | undefined;
+  let lines: string[] = [];
+  let behind = '';
+  for (const whole of text.split('\n')) {
+    const line = whole.trimEnd();
+    const begins = BEGIN.exec(line)?.[1];
+    if (label === undefined ? begins === undefined && line.includes('-----') : begins !== undefined) throw damaged();
+    if (label === undefined && begins === undefined) {
+      behind += line;
+      continue;
+    }
+    label ??= begins as string;
+    lines.push(line);
+    if (begins !== undefined || !line.includes('-----')) continue;
+    if (line !== `-----END ${label}-----`) throw damaged();
+    blocks.push({ label, text: `${lines.join('\n')}\n` });
+    label = undefined;
+    lines = [];
+    behind = '';
+  }
+  if (label !== undefined) throw damaged();
+  if (blocks.length === 0) throw new PemError('is not PEM: it has no "-----BEGIN" line');
+  if (behind.trim() !== '') {
     throw new PemError('holds something behind its last PEM block: it is damaged, or not yet written');
   }
-  return blocks.map(([block, label = '']) => ({ label, text: `${block}\n` }));
+  return blocks;
+}
+
+function damaged(): PemError {
+  return new PemError('holds a PEM block that is cut off or damaged');
 }
 
 function parseCertificates(text: string): readonly X509Certificate[] {

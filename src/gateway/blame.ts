@@ -1,6 +1,6 @@
 /** Which of the gateway's own refusals are about the shim, not the caller. Pure. */
 import type { GatewayAuth } from '../config/config.ts';
-import { refuse, type Refusal } from '../errors.ts';
+import { ERRORS, refuse, type ErrorCode, type Refusal } from '../errors.ts';
 import { hasScope, isScope } from '../scopes.ts';
 import type { Scope } from '../types.ts';
 
@@ -108,11 +108,30 @@ function findingOf(hop: Hop, answer: GatewayAnswer): Finding | undefined {
   return missing !== undefined && isScope(missing) && hasScope(sent, missing) ? 'scope_not_honoured' : undefined;
 }
 
+/**
+ * @param body of an answer of another shim
+ * @returns what it refuses a caller, which passes as it is
+ */
+export function refusalOfShim(body: string): Refusal | undefined {
+  const { code, message } = errorIn(body);
+  return typeof code === 'string' && Object.hasOwn(ERRORS, code) && typeof message === 'string'
+    ? refuse(code as ErrorCode, { message })
+    : undefined;
+}
+
+function errorIn(body: string): { readonly code?: unknown; readonly message?: unknown } {
+  try {
+    return (JSON.parse(body) as { error?: object } | null)?.error ?? {};
+  } catch {
+    return {};
+  }
+}
+
 /** Of its 403, those that name a scope which this shim had sent along; all others are about the caller. */
 function findingOfShim({ status, body, template, sent }: GatewayAnswer): Finding | undefined {
   if (status === 401 || status === 421) return 'shim_refused';
   // A WebSocket asks for scopes that its caller has: what is refused there is refused to this shim.
-  if (template === SOCKET) return 'shim_ceiling';
+  if (template === SOCKET) return status === 403 ? 'shim_ceiling' : undefined;
   const needed = /"message":"This route needs the scope ([a-z.]+);/.exec(body)?.[1] ?? missingScope(body);
   return needed !== undefined && isScope(needed) && hasScope(sent, needed) ? 'shim_ceiling' : undefined;
 }

@@ -213,7 +213,9 @@ export function cleanHello(
   const told = expandScopes(reported.filter((name): name is Scope => typeof name === 'string' && isScope(name)));
   const named = new Set([...wanted, ...given]);
   const scopes = SCOPES.filter((scope) => named.has(scope) && held.has(scope) && told.has(scope));
-  return { ...(withoutUrls(payload) as Record<string, unknown>), auth: { role: ROLE, scopes } };
+  // Another shim may have cut what was asked to something that nobody named.
+  const cut = scopes.length > 0 ? scopes : intersectScopes(given, [...told]);
+  return { ...(withoutUrls(payload) as Record<string, unknown>), auth: { role: ROLE, scopes: cut } };
 }
 
 /**

@@ -10,6 +10,8 @@ import type { GatewayTls } from '../config/config.ts';
 /** Milliseconds. A kernel takes connections, a handshake is the gateway's own: one that begins many runs is busy for long. */
 const LIMITS = { connect: 10_000, handshake: 60_000 } as const;
 const KEEP_ALIVE_MS = 60_000;
+/** The chain of a session that is resumed is not verified again: authorities expire. */
+const RESUMED_MS = 3_600_000;
 
 /** Why there is no connection that may be used. The words are for the operator. */
 export class HopError extends Error {
@@ -43,8 +45,12 @@ interface Limits {
   readonly handshake: number;
 }
 
-/** Opens a connection. The callback is called once, with an error or with a socket that may be written to. */
-export type Connect = (callback: (error: Error | null, socket: Socket | null) => void) => void;
+/**
+ * Opens a connection. The callback is called once, with an error or with a socket that may be written to.
+ *
+ * @returns the socket, to be destroyed by who gives up before, and for nothing else: then the callback is not called
+ */
+export type Connect = (callback: (error: Error | null, socket: Socket | null) => void) => Socket;
 
 /**
  * The one way to the gateway, for requests, relays and tunnels alike. Over TLS each connection is checked by itself,
@@ -90,13 +96,14 @@ export function createConnect(target: GatewayTarget): Connect {
   let kept: Kept | undefined;
 
   return (callback) => {
-    const offered = kept;
+    const offered = kept && now() - kept.verified < RESUMED_MS ? kept : undefined;
     const socket = connectTls({ ...tlsOptions, ...(offered && { session: offered.session }) });
     let ticket: Buffer | undefined;
     let certificate: X509Certificate | undefined;
+    let verified = now();
     socket.on('session', (session: Buffer) => {
       ticket = session;
-      if (certificate) kept = { session, certificate };
+      if (certificate) kept = { session, certificate, verified };
     });
     const check = (): HopError | undefined => {
       // OpenSSL keeps no certificates for a client that resumes.
@@ -104,13 +111,14 @@ export function createConnect(target: GatewayTarget): Connect {
       const wrong = shown ? wrongWith(shown) : 'is missing';
       if (wrong === undefined) {
         certificate = shown as X509Certificate;
-        if (ticket) kept = { session: ticket, certificate };
+        if (socket.isSessionReused() && offered) ({ verified } = offered);
+        if (ticket) kept = { session: ticket, certificate, verified };
         return undefined;
       }
       kept = undefined;
       return new HopError('HOP_CERTIFICATE', `the certificate of ${target.origin} ${wrong}`);
     };
-    settle(socket, 'secureConnect', limits, check, callback);
+    return settle(socket, 'secureConnect', limits, check, callback);
   };
 
   function wrongWith(certificate: X509Certificate): string | undefined {
@@ -137,6 +145,8 @@ export function createConnect(target: GatewayTarget): Connect {
 interface Kept {
   readonly session: Buffer;
   readonly certificate: X509Certificate;
+  /** When its chain was, in milliseconds since the epoch. */
+  readonly verified: number;
 }
 
 function settle(
@@ -145,7 +155,7 @@ function settle(
   { connect, handshake }: Limits,
   check: () => HopError | undefined,
   callback: Parameters<Connect>[0],
-): void {
+): Socket {
   const late = (what: string, limit: number): NodeJS.Timeout =>
     setTimeout(() => socket.destroy(new HopError('HOP_TIMEOUT', `no ${what} within ${limit} ms`)), limit);
   let timer = late('connection', connect);
@@ -160,6 +170,7 @@ function settle(
     callback(error, null);
   };
   socket.once('error', failed);
+  socket.once('close', () => clearTimeout(timer));
   socket.once(open, () => {
     clearTimeout(timer);
     const wrong = check();
@@ -170,6 +181,7 @@ function settle(
       socket.destroy(wrong);
     }
   });
+  return socket;
 }
 
 /**

@@ -90,14 +90,15 @@ export function ownUser(): number | undefined {
   }
 }
 
-/** Callers of other shims are as many as these say; each leaves a pairing record at the gateway. */
+/** Callers of another shim are as many as that says; each leaves a pairing record at the gateway. */
 const MOST_ON_BEHALF = 1_000;
 
 function refuseMore(caller: string, known: Iterable<string>): void {
-  if (!caller.includes('/') || [...known].filter((one) => one.includes('/')).length < MOST_ON_BEHALF) return;
+  const shim = caller.slice(0, caller.indexOf('/') + 1);
+  if (shim === '' || [...known].filter((one) => one.startsWith(shim)).length < MOST_ON_BEHALF) return;
   throw new DeviceStoreError(
     'full',
-    `there are device identities of ${MOST_ON_BEHALF} callers of other shims: "auth-shim device forget" makes room`,
+    `there are device identities of ${MOST_ON_BEHALF} callers of ${shim}…: "auth-shim device forget" makes room`,
     caller,
   );
 }

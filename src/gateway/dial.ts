@@ -57,15 +57,21 @@ export async function dial(
   const fields: Record<string, string> = { host: target.host };
   for (let i = 0; i < headers.length; i += 2) fields[headers[i] as string] = headers[i + 1] as string;
   // Its scheme and host are nobody's: the connection is made below, with TLS where that is due.
+  let opening: Socket | undefined;
   const ws = new WebSocket('ws://gateway/', {
     ...SOCKET_OPTIONS,
     headers: fields,
     followRedirects: false,
-    createConnection: (_options: unknown, opened: Parameters<Connect>[0]) => target.connect(opened),
+    createConnection: (_options: unknown, opened: Parameters<Connect>[0]) => {
+      opening = target.connect(opened);
+    },
   } as unknown as ClientOptions);
   return new Promise((resolve, reject) => {
     let socket: Socket;
-    const abort = (): void => ws.terminate();
+    const abort = (): void => {
+      opening?.destroy();
+      ws.terminate();
+    };
     const settle = (act: () => void): void => {
       signal.removeEventListener('abort', abort);
       act();

@@ -1,4 +1,5 @@
 /** The connections to the gateway. */
+import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
 // The package's entry also loads fetch, caches and mocks: 60 ms and 10 MB that a start need not pay.
 import Pool from 'undici/lib/dispatcher/pool.js';
@@ -27,12 +28,29 @@ export interface GatewayPool {
  * @returns the pool
  */
 export function createGatewayPool(origin: string, connect: Connect): GatewayPool {
-  return new Pool(origin, {
+  const opening = new Set<Socket>();
+  const pool = new Pool(origin, {
     pipelining: 1,
     headersTimeout: 0,
     bodyTimeout: 0,
     keepAliveTimeout: 4_000,
     allowH2: false,
-    connect: ((_options: unknown, callback: Parameters<Connect>[0]) => connect(callback)) as never,
+    connect: ((_options: unknown, callback: Parameters<Connect>[0]) => {
+      const socket = connect((...opened) => {
+        opening.delete(socket);
+        callback(...opened);
+      });
+      opening.add(socket);
+    }) as never,
   });
+  return {
+    dispatch: (options, handler) => pool.dispatch(options, handler),
+    get stats() {
+      return pool.stats;
+    },
+    destroy() {
+      for (const socket of opening) socket.destroy(new Error('the pool is closed'));
+      return pool.destroy();
+    },
+  };
 }

@@ -4,6 +4,7 @@ import type { LimitStore } from '../config/config.ts';
 import { refuse, type Refusal } from '../errors.ts';
 import type { Logger } from '../observe/log.ts';
 import { createFailedLogins, type CountFailedLogin } from './failed-logins.ts';
+import { createCountedNames } from './names.ts';
 import { ANSWER_MS, connectStore } from './store.ts';
 import { createWindows, refuseLimit, spend, type LimitPolicy } from './windows.ts';
 
@@ -67,6 +68,7 @@ export async function createLimiter(
   const local = createWindows((options) => new RateLimiterMemory(options));
   // Counted for callers without a limit too: one that is set later sees what is open then.
   const open = { stream: new Map<string, number>(), socket: new Map<string, number>() };
+  const countedName = createCountedNames();
   let withoutStore = 0;
 
   const count = async (caller: string, policy: LimitPolicy): Promise<readonly string[] | Refusal> => {
@@ -84,7 +86,8 @@ export async function createLimiter(
   };
 
   return {
-    admit(caller, policy, kind = 'stream') {
+    admit(name, policy, kind = 'stream') {
+      const caller = countedName(name);
       const taken = open[kind].get(caller) ?? 0;
       const limit = policy[`${kind}s`];
       if (limit !== undefined && taken >= limit) {

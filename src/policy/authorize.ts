@@ -167,8 +167,11 @@ function chooseHeaders(
       if (refusal) return refusal;
       headers.push(name, value);
       hasSession = true;
-    } else if (!(name === 'x-openclaw-agent-id' && caller.agent !== undefined)) {
+    } else if (name !== 'x-openclaw-agent-id' || caller.agent === undefined) {
       headers.push(name, value);
+    } else if (value !== caller.agent && caller.onForbiddenHeader === 'refuse') {
+      // It may be what narrows the request, such as of another shim's caller: another agent is not what was asked for.
+      return refuse('header_not_allowed', { message: `This caller is bound to the agent "${caller.agent}".` });
     }
   }
   if (caller.agent !== undefined) headers.push('x-openclaw-agent-id', caller.agent);

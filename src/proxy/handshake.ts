@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { hashToken } from '../callers/token.ts';
 import type { Upgrade } from '../decision.ts';
 import { refuse, type Refusal } from '../errors.ts';
-import { blameShim } from '../gateway/blame.ts';
+import { blameShim, refusalOfShim } from '../gateway/blame.ts';
 import {
   answerFrame,
   buildConnect,
@@ -19,6 +19,7 @@ import {
   type ConnectAnswer,
 } from '../gateway/connect.ts';
 import { createDevice, type Device } from '../gateway/device.ts';
+import { DeviceStoreError } from '../gateway/device-file.ts';
 import { CLOSE_MS, dial, type Dialled } from '../gateway/dial.ts';
 import type { Logger } from '../observe/log.ts';
 import type { RawToken, Scope } from '../types.ts';
@@ -63,6 +64,7 @@ export interface Ready {
 
 /** The gateway's details of a connect that is refused for the shim's own credential or device. */
 const OURS = /^(?:AUTH_|DEVICE_)/;
+const NO_DEVICE = 'No device identity is kept for one more caller of another shim.';
 /** Those of another shim, for this one's certificate or the most that it may ask. */
 const OF_THE_NEXT_SHIM = /^(?:missing_token|invalid_certificate|expired_certificate|insufficient_scope)$/;
 
@@ -138,7 +140,11 @@ async function connectAs(
     return one;
   };
   if (hop.devices === undefined) return attempt();
-  const kept = await hop.devices.get(name);
+  const kept = await hop.devices.get(name).catch((error: unknown) => {
+    throw error instanceof DeviceStoreError && (error.fault === 'full' || error.fault === 'name')
+      ? refusedFor(asking.asked.id, refuse('too_many_sockets', { message: NO_DEVICE, reason: error.message }))
+      : error;
+  });
   const first = await attempt(kept);
   if (first.answer.ok || !hop.pairsSilently || first.answer.about.reason !== 'scope-upgrade') return first;
   // Up to 2026.5.28 a device that asks for more needs an operator; a new one does not.
@@ -197,7 +203,8 @@ async function tryDevice(
   if ('status' in dialled) {
     const answer = { ...dialled, template: '/', sent: scopes };
     const reason = `the gateway answered ${dialled.status} to the upgrade`;
-    throw refusedFor(asked.id, blameShim(hop.blame, answer) ?? refuse('gateway_bad_response', { reason }));
+    const theirs = hop.devices === undefined ? refusalOfShim(dialled.body) : undefined;
+    throw refusedFor(asked.id, blameShim(hop.blame, answer) ?? theirs ?? refuse('gateway_bad_response', { reason }));
   }
   const { ws } = dialled;
   const inbox = new Inbox(ws);

@@ -184,7 +184,8 @@ export async function openTunnelled(opening: Opening, upgrade: Upgrade): Promise
       },
       closed(side) {
         const gone = side === 'gateway' ? 'gateway_gone' : 'caller_gone';
-        record(101, { end: end?.end ?? gone, socket: { close: 1006, closeReason: end?.close.reason } });
+        const socket = { close: 1006, closeReason: end?.close.reason };
+        record(101, { end: end?.end ?? gone, reason: end?.more.detail, socket });
       },
     },
   );

@@ -95,7 +95,10 @@ export function openTunnel(request: TunnelRequest, on: TunnelEvents): Tunnel {
 
   // Its target is nobody's: the agent makes the connection, with TLS where that is due.
   const agent = new Agent();
-  agent.createConnection = ((_options: unknown, opened: Parameters<Connect>[0]) => request.connect(opened)) as never;
+  let opening: Socket | undefined;
+  agent.createConnection = ((_options: unknown, opened: Parameters<Connect>[0]) => {
+    opening = request.connect(opened);
+  }) as never;
   const library = createProxyServer({ target: 'http://gateway', agent });
   // It throws errors of the sockets that nobody hears.
   library.on('error', () => undefined);
@@ -153,6 +156,7 @@ export function openTunnel(request: TunnelRequest, on: TunnelEvents): Tunnel {
     ended = 'declined';
     clearTimeout(timer);
     dial.destroy();
+    if (!gateway) opening?.destroy();
     on.refused(refusal);
   }
 
@@ -174,6 +178,7 @@ export function openTunnel(request: TunnelRequest, on: TunnelEvents): Tunnel {
     ended = side;
     clearTimeout(timer);
     dial.destroy();
+    if (!gateway) opening?.destroy();
     const [gone, other] = side === 'gateway' ? [gateway, caller] : [caller, gateway];
     gone?.destroy();
     other?.destroySoon();

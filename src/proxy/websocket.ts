@@ -99,8 +99,9 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
         const refusal = gate.recheck(session.about, false);
         if (refusal) {
           const words = refusal.code === 'insufficient_scope' ? NARROWED : ERRORS[refusal.code].message;
-          const reason = `${refusal.code}: ${words}`;
-          session.end(new SocketEnd(endOf(refusal), { code: 1008, reason }, { code: refusal.code }));
+          const { code, reason: detail } = refusal;
+          const close = { code: 1008, reason: `${code}: ${words}` };
+          session.end(new SocketEnd(endOf(refusal), close, { code, ...(detail !== undefined && { detail }) }));
         } else if (ending && isQuiet(session, now)) {
           session.end(new SocketEnd('shutdown', RESTART));
         } else {

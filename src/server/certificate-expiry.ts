@@ -8,22 +8,27 @@ const SOON = 14 * DAY;
 /** Looks at the certificates in use, and tells of each that ends within 14 days, once a day. */
 export interface ExpiryWatch {
   /** Those of a configuration that was just loaded: its own warnings have told of them. */
-  loaded(certificates: readonly CertificateInUse[], now: number): void;
-  look(certificates: readonly CertificateInUse[], now: number): void;
+  loaded(certificates: readonly CertificateInUse[]): void;
+  look(certificates: readonly CertificateInUse[]): void;
 }
 
 /**
  * @param logger is told
- * @returns the watch; its times are milliseconds since the epoch
+ * @param clock milliseconds since the epoch; asked only where there is a certificate
+ * @returns the watch
  */
-export function createExpiryWatch(logger: Pick<Logger, 'warn'>): ExpiryWatch {
+export function createExpiryWatch(logger: Pick<Logger, 'warn'>, clock: () => number): ExpiryWatch {
   const told = new Map<string, number>();
   return {
-    loaded(certificates, now) {
+    loaded(certificates) {
       told.clear();
+      if (certificates.length === 0) return;
+      const now = clock();
       for (const { key } of soon(certificates, now)) told.set(key, now);
     },
-    look(certificates, now) {
+    look(certificates) {
+      if (certificates.length === 0) return;
+      const now = clock();
       for (const { key, notAfter } of soon(certificates, now)) {
         if (now - (told.get(key) ?? -Infinity) < DAY) continue;
         told.set(key, now);

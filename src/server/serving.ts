@@ -70,6 +70,8 @@ export function createServing(config: Config, admission: Admission, options: Ser
   const pools = new Set<GatewayPool>();
   const candidates = new Map<string, Device>();
   let served = config;
+  // The listener takes other settings of TLS while it runs, but begins or ends none.
+  let { tls } = config.listen;
   let devices = openDevices(config);
   let way = openWay(config);
   let snapshot = build(config);
@@ -78,6 +80,7 @@ export function createServing(config: Config, admission: Admission, options: Ser
     current: () => snapshot,
     config: () => served,
     apply(next) {
+      if (tls) tls = next.listen.tls ?? tls;
       if (!isDeepStrictEqual(devicesOf(next), devicesOf(served))) {
         devices = openDevices(next);
       }
@@ -109,7 +112,7 @@ export function createServing(config: Config, admission: Admission, options: Ser
   function build(config: Config): Snapshot {
     const { auth, origin } = config.gateway;
     const { pool, connect } = way;
-    const presenter = createPresenter(auth, config.listen.tls ? 'https' : 'http');
+    const presenter = createPresenter(auth, tls ? 'https' : 'http');
     const hop = { mode: auth.mode, secretNames: presenter.secretNames, secrets: secretsOf(config) };
     const direct =
       isHere(config) && auth.mode !== 'shim' && (auth.mode !== 'trusted-proxy' || auth.password !== undefined);
@@ -118,7 +121,8 @@ export function createServing(config: Config, admission: Admission, options: Ser
       presenter,
       callers: createCallerTable(config.callers, {
         credentials: config.listen.credentials,
-        trusts: createClientTrust(config.listen.tls?.client?.ca),
+        trusts: createClientTrust(tls?.client?.ca),
+        required: tls?.client?.auth === 'require',
       }),
       authorize: createAuthorize(config, randomUUID),
       ...admission,

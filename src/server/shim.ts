@@ -117,8 +117,8 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     },
   });
   const { server } = listener;
-  const expiry = createExpiryWatch(log.logger);
-  expiry.loaded(config.certificates, now());
+  const expiry = createExpiryWatch(log.logger, now);
+  expiry.loaded(config.certificates);
   let connectionsLooked = performance.now();
   const scheme = config.listen.tls ? 'https' : 'http';
 
@@ -160,7 +160,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     apply(next) {
       listener.apply(next.listen.tls);
       const waiting = serving.apply(next);
-      expiry.loaded(next.certificates, now());
+      expiry.loaded(next.certificates);
       server.maxConnections = connectionsFor(next.limits.connections, descriptors);
       recheckAll();
       recheckConnections();
@@ -245,7 +245,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     sockets.recheck();
     const { listen, certificates } = serving.config();
     if (listen.tls && performance.now() - connectionsLooked >= listen.tls.recheck) recheckConnections();
-    expiry.look(certificates, now());
+    expiry.look(certificates);
   }
 
   function recheckConnections(): void {

@@ -1,5 +1,5 @@
 /** TLS under HTTP: Node's HTTPS server, and which handshakes it takes. */
-import { constants, X509Certificate } from 'node:crypto';
+import { constants, randomBytes, X509Certificate } from 'node:crypto';
 import type { Server, ServerOptions } from 'node:https';
 import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
@@ -15,6 +15,9 @@ import { writeRawRefusal } from '../proxy/refuse.ts';
 import type { ClientCertificate } from '../types.ts';
 
 const HANDSHAKE_MS = 10_000;
+/** A resumed session is not verified again: those of an authority that has expired are at an end after so long. */
+const TICKETS_MS = 3_600_000;
+const TICKET_KEY_BYTES = 48;
 /** OpenSSL takes up to 100; nobody has more than a few. */
 const MOST_ISSUERS = 8;
 
@@ -75,6 +78,7 @@ export function createTlsServer(options: ServerOptions, parts: TlsParts): TlsSer
   const { createServer } = createRequire(import.meta.url)('node:https') as typeof import('node:https');
   const { handshakeTimeout = HANDSHAKE_MS } = parts;
   let { tls } = parts;
+  let ticketsSince = parts.now();
   let trusts = createClientTrust(tls.client?.ca);
   /** What each connection began under, which is what verifies it. */
   const began = new WeakMap<Duplex, ListenTls>();
@@ -110,6 +114,10 @@ export function createTlsServer(options: ServerOptions, parts: TlsParts): TlsSer
     },
     recheck(busy) {
       const now = parts.now();
+      if (now - ticketsSince >= TICKETS_MS) {
+        ticketsSince = now;
+        server.setTicketKeys(randomBytes(TICKET_KEY_BYTES));
+      }
       for (const [socket, certificate] of connections) {
         const fine = certificate ? trusts(certificate, now) : tls.client?.auth !== 'require';
         if (fine) leaving.delete(socket);

@@ -116,7 +116,7 @@ function certificate(more: Partial<ClientCertificate> = {}): ClientCertificate {
 
 const web: Caller = { ...caller('web', [entry(OLD)]), certificates: [{ uri: WEB }, { dns: 'web.example' }] };
 const pinned: Caller = { ...caller('pinned', [entry(NEW)]), certificates: [{ fingerprint: 'a'.repeat(64) }] };
-const rules = { credentials: 'all', trusts: () => true } as const;
+const rules = { credentials: 'all', trusts: () => true, required: false } as const;
 const byName = certificate({ uris: [WEB] });
 
 void t.test('who a certificate names', async (t) => {
@@ -178,6 +178,15 @@ void t.test('a bearer beside a certificate', async (t) => {
       'without a bearer it names its caller',
     );
   }
+});
+
+void t.test('where a certificate is required, a connection from before that has none to show', async (t) => {
+  const table = createCallerTable([web], { ...rules, required: true });
+  const refusal = { code: 'invalid_certificate', reason: /required/ };
+  t.match(table.authenticate({ authorization: `Bearer ${OLD}` }, NOW), refusal);
+  t.match(table.authenticate({ authorization: undefined }, NOW), refusal);
+  t.match(table.find({ token: { hash: hashToken(OLD) } }, NOW), refusal);
+  t.match(table.authenticate({ authorization: `Bearer ${OLD}`, certificate: byName }, NOW), { kind: 'caller' });
 });
 
 void t.test('what was let through by a certificate is found again', async (t) => {

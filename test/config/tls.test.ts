@@ -123,6 +123,9 @@ function timeless(pem: string): string {
   der.write('99', der.lastIndexOf(Buffer.from([0x17, 0x0d])) + 4);
   return `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`;
 }
+/** Megabytes that look like blocks, and an authority so often that its name is 64 KiB of a handshake. */
+const STARTS = '-----BEGIN CERTIFICATE-----\n'.repeat(100_000);
+const ENDS = `-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n`.repeat(1_000);
 const half = (text: string): string => text.slice(0, text.length / 2);
 
 const BAD_FILES: readonly (readonly [name: string, file: keyof typeof FILES, content: string | Error, says: string])[] =
@@ -156,6 +159,14 @@ const BAD_FILES: readonly (readonly [name: string, file: keyof typeof FILES, con
     ['the key of another', 's.key', client.key, 's.key is not the key of the first certificate in s.crt'],
     ['encrypted', 's.key', String(key.export({ type: 'pkcs8', ...ENCRYPTED })), `s.key ${ENCRYPTED_WORDS}`],
     ['encrypted as of old', 's.key', String(key.export({ type: 'sec1', ...ENCRYPTED })), `s.key ${ENCRYPTED_WORDS}`],
+    ['starts alone', 'ca.crt', STARTS, `ca.crt ${CUT}`],
+    [
+      'many blocks that are none',
+      'ca.crt',
+      ENDS,
+      'ca.crt holds a certificate that cannot be read: PEM block 1 of 1000',
+    ],
+    ['too many', 'ca.crt', ca.cert.repeat(3_000), 'ca.crt holds too many authorities: their names do not fit into a handshake (64 KiB)'], // prettier-ignore
     ['no CA file', 'ca.crt', missing, 'ca.crt does not exist'],
     ['empty CA file', 'ca.crt', '', 'ca.crt is empty'],
     ['comments alone', 'ca.crt', '# none yet\n', 'ca.crt is not PEM: it has no "-----BEGIN" line'],

@@ -50,11 +50,24 @@ const TIMEOUT_MS = 30_000;
  * @param port on 127.0.0.1
  * @returns an open connection
  */
-export async function openRaw(t: Test, port: number): Promise<RawConnection> {
-  const socket = connect(port, '127.0.0.1');
+export function openRaw(t: Test, port: number): Promise<RawConnection> {
+  return openOver(t, connect(port, '127.0.0.1'));
+}
+
+/**
+ * @param t the connection is destroyed with this test
+ * @param socket that connects
+ * @param opened its event that says so
+ * @returns the connection, open
+ */
+export async function openOver(
+  t: Test,
+  socket: Socket,
+  opened: 'connect' | 'secureConnect' = 'connect',
+): Promise<RawConnection> {
   t.teardown(() => socket.destroy());
   const collected = collect(socket);
-  await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+  await new Promise<void>((resolve, reject) => socket.once(opened, resolve).once('error', reject));
   return {
     socket,
     get text() {

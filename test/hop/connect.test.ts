@@ -326,6 +326,8 @@ void t.test('scopes by the names that the caller asked for', async (t) => {
   t.strictSame(told(['operator.admin'], ['operator.write'], ['operator.write']), named(['operator.write']), 'cut');
   t.strictSame(told(both, ['operator.write'], ['operator.read']), named(['operator.read']), 'as the gateway says');
   t.strictSame(told(both, ['operator.write'], []), named([]));
+  const admin: Scope[] = ['operator.admin'];
+  t.strictSame(told(admin, admin, ['operator.write']), named(['operator.write']), 'cut by another shim');
 });
 
 void t.test('frames to the caller', async (t) => {

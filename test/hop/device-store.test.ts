@@ -160,6 +160,7 @@ void t.test('callers of other shims get no more than 1,000', async (t) => {
   for (let i = 0; i < 1000; i++) writeFileSync(join(folder, `laptop%2f${i}.json`), '');
   await t.rejects(store.get('laptop/one-more'), { name: 'DeviceStoreError', fault: 'full', caller: 'laptop/one-more' });
   t.ok((await store.get('another')).id, 'a caller of this shim is not one of them');
+  t.ok((await store.get('other/one')).id, 'nor one of another shim');
   await store.forget('laptop/7');
   t.ok((await store.get('laptop/one-more')).id);
 

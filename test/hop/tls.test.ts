@@ -5,6 +5,8 @@ import { createServer as createTcpServer, type AddressInfo, type Socket } from '
 import t, { type Test } from 'tap';
 import type { GatewayTls } from '../../src/config/config.ts';
 import { createConnect, type Connect, type GatewayTarget } from '../../src/gateway/connection.ts';
+import { dial } from '../../src/gateway/dial.ts';
+import { createGatewayPool } from '../../src/gateway/pool.ts';
 import { makeAuthority, makeSelfSigned, type LeafOptions, type Pair } from '../helpers/certificates.ts';
 
 const ca = await makeAuthority();
@@ -19,15 +21,19 @@ interface Gateway {
   readonly port: number;
   readonly server: TlsServer;
   readonly sockets: readonly TLSSocket[];
+  /** Whether each resumed a session. */
+  readonly resumed: readonly boolean[];
   /** Every byte of all connections. */
   readonly text: string;
 }
 
 async function gateway(t: Test, pair: Pair, options: TlsOptions = {}, port = 0): Promise<Gateway> {
   const sockets: TLSSocket[] = [];
+  const resumed: boolean[] = [];
   let text = '';
   const server = createServer({ cert: pair.cert, key: pair.key, ...options }, (socket) => {
     sockets.push(socket);
+    resumed.push(socket.isSessionReused());
     socket.on('error', () => undefined);
     socket.on('data', (chunk) => {
       text += chunk.toString('latin1');
@@ -46,6 +52,7 @@ async function gateway(t: Test, pair: Pair, options: TlsOptions = {}, port = 0):
     port: taken,
     server,
     sockets,
+    resumed,
     get text() {
       return text;
     },
@@ -80,6 +87,7 @@ async function used(socket: TLSSocket): Promise<void> {
 const pin = (pair: Pair): string => pair.fingerprint;
 const past = new Date(Date.now() - 60_000);
 const soon = new Date(Date.now() + 3_600_000);
+const halfAnHour = new Date(Date.now() + 1_800_000);
 
 interface Case {
   readonly name: string;
@@ -167,6 +175,19 @@ for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
       t.equal(socket?.isSessionReused(), reused);
       await used(socket as TLSSocket);
     }
+    const hour = 3_600_000;
+    let now = Date.now();
+    const aging = to(first.origin, { ca: ca.cert }, { now: () => now });
+    for (const [later, reused] of [
+      [0, false],
+      [hour - 1, true],
+      [1, false],
+    ] as const) {
+      now += later;
+      const { socket } = await open(t, aging);
+      t.equal(socket?.isSessionReused(), reused, 'the chain is looked at every hour');
+      await used(socket as TLSSocket);
+    }
     const strange = to(first.origin, { ca: ca.cert });
     t.equal((await open(t, strange)).socket?.isSessionReused(), false, 'another way has sessions of its own');
 
@@ -174,18 +195,21 @@ for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
     const byName = to(first.origin, { ca: ca.cert, serverName: 'gateway.test' });
     t.match((await open(t, byName)).error, { code: 'HOP_CERTIFICATE' });
     t.match((await open(t, byName)).error, { code: 'HOP_CERTIFICATE' }, 'nothing is kept of what was refused');
-    t.equal(first.sockets.filter((socket) => socket.isSessionReused()).length, 2);
+    t.equal(first.resumed.filter(Boolean).length, 3);
   });
 
   void t.test(`a resumed session whose certificate has expired meanwhile (${maxVersion})`, async (t) => {
-    const there = await gateway(t, await ca.issue(HERE), { maxVersion });
+    const there = await gateway(t, await ca.issue({ ...HERE, notAfter: halfAnHour }), { maxVersion });
     let now = Date.now();
     const connect = to(there.origin, { ca: ca.cert }, { now: () => now });
     const { socket } = await open(t, connect);
     await used(socket as TLSSocket);
-    now += 48 * 3_600_000;
+    now += 40 * 60_000;
     const later = await open(t, connect);
     t.match(later.error, { code: 'HOP_CERTIFICATE', message: /is not valid after/ });
+    now -= 40 * 60_000;
+    const { socket: fresh } = await open(t, connect);
+    t.equal(fresh?.isSessionReused(), false, 'not again what was refused: the server may have another by then');
   });
 }
 
@@ -202,6 +226,45 @@ void t.test('a handshake that never ends, and a server that leaves in it', async
   await ended;
   silent.once('connection', (socket) => socket.destroy());
   t.match((await open(t, to(origin, { ca: ca.cert }))).error, { code: 'ECONNRESET' });
+});
+
+void t.test('who gives up while it is opened leaves nothing behind', async (t) => {
+  const silent = createTcpServer((socket) => void socket.on('error', () => undefined).resume());
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => silent.close());
+  const origin = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const connect = to(origin, { ca: ca.cert });
+  const accepted = async (): Promise<{ readonly closed: Promise<unknown> }> => {
+    const [socket] = (await once(silent, 'connection')) as [Socket];
+    return { closed: once(socket, 'close') };
+  };
+
+  const pool = createGatewayPool(origin, connect);
+  const requested = accepted();
+  const failed = new Promise((resolve) =>
+    pool.dispatch(
+      { path: '/', method: 'GET' },
+      {
+        onRequestStart: () => undefined,
+        onResponseStart: () => undefined,
+        onResponseData: () => undefined,
+        onResponseEnd: () => undefined,
+        onResponseError: (_controller, error) => resolve(error),
+      },
+    ),
+  );
+  const { closed } = await requested;
+  await pool.destroy();
+  await closed;
+  t.ok(await failed);
+
+  const over = new AbortController();
+  const dialling = accepted();
+  const dialled = dial({ connect, host: 'x' }, [], over.signal);
+  const { closed: gone } = await dialling;
+  over.abort(new Error('over'));
+  await t.rejects(dialled, { message: 'over' });
+  await gone;
 });
 
 void t.test('names that leave the machine, only where that is allowed', async (t) => {

@@ -3,6 +3,7 @@ import t from 'tap';
 import { mock } from 'node:test';
 import type { Refusal } from '../../src/errors.ts';
 import { createLimiter, type Admitted, type Limiter, type LimitPolicy } from '../../src/limits/limiter.ts';
+import { createCountedNames } from '../../src/limits/names.ts';
 import { testLog } from '../helpers/redis.ts';
 
 const SECOND = 1000;
@@ -12,6 +13,27 @@ t.before(() => mock.timers.enable({ apis: ['Date', 'setTimeout'], now: Date.UTC(
 t.after(() => mock.timers.reset());
 
 const newLimiter = (): Promise<Limiter> => createLimiter(undefined, testLog().logger);
+
+void t.test('callers of another shim: new names are no new budget', async (t) => {
+  const limiter = await newLimiter();
+  const policy = { requestsPerDay: 1 };
+  for (let i = 0; i < 1_000; i++) t.equal(await codes(limiter, 1, policy, `laptop/${i}`), '+');
+  t.equal(await codes(limiter, 1, policy, 'laptop/7'), 'quota_exceeded');
+  t.equal(await codes(limiter, 1, policy, 'laptop/beyond'), '+', 'those beyond have one budget');
+  t.equal(await codes(limiter, 1, policy, 'laptop/further'), 'quota_exceeded');
+  t.equal(await codes(limiter, 1, policy, 'other/beyond'), '+', 'another shim has its own');
+  t.equal(await codes(limiter, 1, policy, 'own'), '+');
+  await limiter.close();
+});
+
+void t.test('and the next day names count anew', async (t) => {
+  let now = 0;
+  const counted = createCountedNames(() => now);
+  for (let i = 0; i < 1_000; i++) counted(`laptop/${i}`);
+  t.equal(counted('laptop/beyond'), 'laptop/');
+  now = DAY;
+  t.equal(counted('laptop/beyond'), 'laptop/beyond');
+});
 
 /** The codes of so many requests; those that are admitted end at once. */
 async function codes(limiter: Limiter, times: number, policy: LimitPolicy, caller = 'a'): Promise<string> {

@@ -134,6 +134,9 @@ void t.test('a pinned agent is nobody’s choice', async (t) => {
     ...allowed({ ...writer, agent: 'main' }),
     dropped: ['x-openclaw-agent-id'],
   });
+  const strict: Caller = { ...pinned, onForbiddenHeader: 'refuse' };
+  t.match(ask(strict, { openclaw: { 'x-openclaw-agent-id': 'other' } }).answer, { code: 'header_not_allowed' });
+  t.strictSame(allowed(strict, { openclaw: { 'x-openclaw-agent-id': 'main' } }).headers, headers);
   t.strictSame(allowed(pinned, { openclaw: { 'x-openclaw-session-key': 'agent:main:x' } }).headers, [
     'x-openclaw-session-key',
     'agent:main:x',

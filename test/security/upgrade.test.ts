@@ -148,7 +148,7 @@ void t.test('relayed: what the gateway and the caller get of the heads, byte for
     const [, key = ''] = /^Sec-WebSocket-Key: ([A-Za-z0-9+/]{22}==)$/m.exec(seen.text) ?? [];
     t.equal(
       seen.text,
-      `GET / HTTP/1.1\r\nx-openclaw-scopes: operator.read\r\ntraceparent: ${TRACEPARENT}\r\nhost: ${new URL(gateway.url).host}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
+      `GET / HTTP/1.1\r\nhost: ${new URL(gateway.url).host}\r\nx-openclaw-scopes: operator.read\r\ntraceparent: ${TRACEPARENT}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
     );
     t.not(key, KEY, 'nor the key of the caller');
     raw.socket.destroy();

@@ -420,6 +420,21 @@ void t.test('the same settings again leave sessions as they are', async (t) => {
   t.ok(await answers(t, server.port, { session: client.session() }), 'nor do such as OpenSSL refuses');
 });
 
+void t.test('a session is resumed for an hour at most after its authority was last looked at', async (t) => {
+  let now = NOW;
+  const server = await listen(t, settings(accept), { now: () => now });
+  const client = open(t, server.port, showing(web));
+  await client.ask();
+  now += HOUR - 1;
+  server.recheck(() => false);
+  const again = open(t, server.port, { ...showing(web), session: client.session() });
+  t.ok(await again.ask());
+  now += 1;
+  server.recheck(() => false);
+  t.ok(await answers(t, server.port, { ...showing(web), session: again.session() }));
+  t.strictSame(server.resumed, [false, true, false]);
+});
+
 void t.test('another pair, for the connections to come', async (t) => {
   const server = await listen(t, settings());
   const client = open(t, server.port);
@@ -659,6 +674,10 @@ void t.test('a shim that speaks TLS', async (t) => {
   await held.closed;
   t.equal(await askShim(t, { port, ...showing(web) }), '', 'the new authority counts');
   t.match(await askShim(t, { port, ...showing(await other.issue()) }), /^HTTP\/1\.1 \d/);
+
+  const { tls: _tls, ...plain } = config.listen;
+  t.strictSame(shim.apply({ ...config, listen: plain }), ['listen.tls']);
+  t.match(await askShim(t, { port, ...showing(await other.issue()) }), /^HTTP\/1\.1 200 /, 'until the next start');
 });
 
 void t.test('without another word, connections are looked at as often as configured', async (t) => {
@@ -694,22 +713,30 @@ void t.test('on a unix socket, with the mode that is configured', async (t) => {
 
 void t.test('certificates that end soon are told once a day', async (t) => {
   const told: unknown[] = [];
-  const watch = createExpiryWatch({ warn: (...words: unknown[]) => void told.push(words) });
+  let now = 0;
+  const watch = createExpiryWatch({ warn: (...words: unknown[]) => void told.push(words) }, () => now);
   const notAfter = Date.UTC(2026, 11, 31, 12);
   const certificates = [
     { key: 'listen.tls.cert', notAfter },
     { key: 'gateway.tls.cert', notAfter: notAfter + 100 * DAY },
   ];
   const start = notAfter - 14 * DAY - 1;
-  watch.loaded(certificates, start);
-  watch.look(certificates, start);
+  now = start;
+  watch.loaded(certificates);
+  watch.look(certificates);
   t.strictSame(told, []);
   const words = [{ path: 'listen.tls.cert' }, 'the certificate expires at 2026-12-31 12:00 UTC'];
-  for (let hour = 0; hour < 48; hour++) watch.look(certificates, start + 1 + hour * HOUR);
+  for (let hour = 0; hour < 48; hour++) {
+    now = start + 1 + hour * HOUR;
+    watch.look(certificates);
+  }
   t.strictSame(told, [words, words]);
-  watch.loaded(certificates, notAfter - DAY);
-  watch.look(certificates, notAfter - 1);
+  now = notAfter - DAY;
+  watch.loaded(certificates);
+  now = notAfter - 1;
+  watch.look(certificates);
   t.equal(told.length, 2, 'the warnings of the configuration have told it');
-  watch.look(certificates, notAfter);
+  now = notAfter;
+  watch.look(certificates);
   t.strictSame(told[2], [{ path: 'listen.tls.cert' }, 'the certificate has expired at 2026-12-31 12:00 UTC']);
 });
