@@ -5,7 +5,8 @@ import { ask, keepAlive, outcomeOf, outcomes, startLoad, type Answer } from '../
 import { TOKENS } from '../helpers/stack.ts';
 
 const WORKERS = 24;
-const PACE = { chunks: 20, chunkDelay: 20 } as const;
+/** Longer than what is on the way when the gateway is killed. */
+const PACE = { chunks: 20, chunkDelay: 60 } as const;
 const STREAM = JSON.stringify({ model: 'openclaw', stream: true, messages: [{ role: 'user', content: 'Hello' }] });
 const isStream = ({ path }: Answer): boolean => path === '/v1/chat/completions';
 
