@@ -1,6 +1,6 @@
 /** Client certificates: what one says, and whether it is still trusted. */
 import { X509Certificate } from 'node:crypto';
-import { readCertificateNames } from '../config/certificate-names.ts';
+import { fingerprintOf, readCertificateNames } from '../config/certificate-names.ts';
 import type { ClientCertificate } from '../types.ts';
 
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
@@ -24,7 +24,7 @@ export function readClientCertificate(
   // Of the texts: for a time that is none, Node's dates are whatever the memory holds.
   const [notBefore, notAfter] = [Date.parse(leaf.validFrom), Date.parse(leaf.validTo)];
   if (Number.isNaN(notBefore + notAfter)) throw new Error('its time cannot be read');
-  const fingerprint = leaf.fingerprint256.replaceAll(':', '').toLowerCase();
+  const fingerprint = fingerprintOf(leaf);
   return {
     fingerprint,
     id: `cert:${fingerprint.slice(0, ID_DIGITS)}`,

@@ -1,8 +1,8 @@
 /** JSON from an identity provider, which may be slow, broken or somebody else. */
 import { lookup as dnsLookup } from 'node:dns';
 import type { LookupFunction } from 'node:net';
-import { isLoopback } from '../config/address.ts';
-import { isLoopbackHost } from '../config/address.ts';
+import { isLoopbackHost, resolveLoopback } from '../config/address.ts';
+import { bareHost } from '../config/hop.ts';
 import { parseUnambiguous } from '../json.ts';
 
 /** Bytes of an answer. Key sets have some thousands. */
@@ -38,10 +38,11 @@ export interface Fetched {
  *   first
  */
 export async function fetchJson(url: string, { ca, bearer, lookup, signal }: FetchOptions): Promise<Fetched> {
-  const { origin, protocol, hostname, pathname, search } = new URL(url);
+  const parsed = new URL(url);
+  const { origin, protocol, pathname, search } = parsed;
   const plaintext = protocol === 'http:';
   if (!plaintext && protocol !== 'https:') throw new Error('its URL is neither https nor http');
-  if (plaintext && !isLoopbackHost(hostname.replace(/^\[|\]$/g, ''))) throw new Error('its URL must be https');
+  if (plaintext && !isLoopbackHost(bareHost(parsed))) throw new Error('its URL must be https');
   const resolve = lookup ?? dnsLookup;
   // Bundled, a CommonJS package that is imported on demand has its default export alone.
   const [{ default: Client }, { default: request }] = await Promise.all([
@@ -52,7 +53,7 @@ export async function fetchJson(url: string, { ca, bearer, lookup, signal }: Fet
     allowH2: false,
     maxResponseSize: MOST_BYTES,
     connect: {
-      lookup: plaintext ? onlyLoopback(resolve) : (resolve as LookupFunction),
+      lookup: plaintext ? resolveLoopback(resolve, () => NOT_LOOPBACK) : (resolve as LookupFunction),
       // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
       rejectUnauthorized: true,
       ...(ca !== undefined && { ca }),
@@ -72,18 +73,6 @@ export async function fetchJson(url: string, { ca, bearer, lookup, signal }: Fet
   } finally {
     await client.destroy();
   }
-}
-
-/** Plaintext does not leave the machine, whatever `localhost` resolves to by now. */
-function onlyLoopback(lookup: typeof dnsLookup): LookupFunction {
-  return (hostname, options, callback) => {
-    lookup(hostname, { ...options, all: true }, (error, addresses) => {
-      const fault = error ?? (addresses.every(({ address }) => isLoopback(address)) ? null : NOT_LOOPBACK);
-      if (fault) return callback(fault, '', 0);
-      if (options.all === true) return callback(null, addresses);
-      callback(null, addresses[0]?.address ?? '', addresses[0]?.family);
-    });
-  };
 }
 
 const NOT_LOOPBACK = new Error('its name does not resolve to a loopback address');

@@ -50,18 +50,16 @@ export function actFor(shim: Caller, { name, scopes }: OnBehalf): Caller {
 
 /** An empty list of scopes is none at all; names that this version does not know are left out. */
 function readOnBehalf(headers: readonly (readonly [string, string])[]): OnBehalf | string {
-  const [name, second] = valuesOf(ON_BEHALF.caller);
-  const [scopes, twice] = valuesOf(ON_BEHALF.scopes);
+  const name = valueOf(ON_BEHALF.caller);
+  const scopes = valueOf(ON_BEHALF.scopes);
   if (name === undefined || scopes === undefined) return `${ON_BEHALF.caller} and ${ON_BEHALF.scopes} are both needed`;
-  if (second !== undefined || twice !== undefined || headers.length !== 2) {
-    return `more than one ${ON_BEHALF.caller} or ${ON_BEHALF.scopes}`;
-  }
+  if (headers.length !== 2) return `more than one ${ON_BEHALF.caller} or ${ON_BEHALF.scopes}`;
   if (!NAME.test(name)) return `${ON_BEHALF.caller} is no name`;
   const asked = scopes === '' ? [] : scopes.split(',');
   if (!asked.every((scope) => SCOPE_NAME.test(scope))) return `${ON_BEHALF.scopes} is no list of scopes`;
   return { name, scopes: asked.filter(isScope) };
 
-  function valuesOf(wanted: string): string[] {
-    return headers.flatMap(([header, value]) => (header === wanted ? [value] : []));
+  function valueOf(wanted: string): string | undefined {
+    return headers.find(([header]) => header === wanted)?.[1];
   }
 }

@@ -7,6 +7,7 @@ import { createGate } from '../gate.ts';
 import { enforcementOf } from '../gateway/enforcement.ts';
 import { UNLIMITED } from '../limits/limiter.ts';
 import { createPresenter } from '../gateway/present.ts';
+import { formatInstant } from '../config/units.ts';
 import { foldName } from '../headers/families.ts';
 import { createAuthorize } from '../policy/authorize.ts';
 import type { Caller } from '../types.ts';
@@ -161,7 +162,7 @@ function describe(config: Config, named: Caller, decision: Decision, options: Ex
 }
 
 function until({ reportOnlyUntil = 0 }: Caller): string {
-  return `${new Date(reportOnlyUntil).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+  return formatInstant(reportOnlyUntil);
 }
 
 const NEXT_SHIM = ['next shim: its own routes, and the scopes of its entry for this one'] as const;

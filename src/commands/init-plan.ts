@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { isLoopback, isWildcard } from '../config/address.ts';
+import { fingerprintOf } from '../config/certificate-names.ts';
 import { variableName, type GatewayFile } from '../config/openclaw.ts';
 import { STANDARD_CHOICES, type TemplateChoices } from '../config/template.ts';
 import { disk } from '../config/world.ts';
@@ -42,7 +43,7 @@ export function planFrom(world: World, from: string, file: GatewayFile): InitPla
     ...STANDARD_CHOICES,
     ...ports(port),
     ...hostOf(file),
-    ...(file.tls === true && { gatewayFingerprint: fingerprintOf(world, from, file) }),
+    ...(file.tls === true && { gatewayFingerprint: gatewayFingerprint(world, from, file) }),
     auth: lines,
     notes: warnings,
   };
@@ -50,12 +51,12 @@ export function planFrom(world: World, from: string, file: GatewayFile): InitPla
 }
 
 /** The gateway's own certificate names no host: it is known by itself. Where none is configured it makes one at its start. */
-function fingerprintOf(world: World, from: string, { tlsCertificate }: GatewayFile): string {
+function gatewayFingerprint(world: World, from: string, { tlsCertificate }: GatewayFile): string {
   const folder = dirname(resolve(world.cwd, from));
   const path =
     typeof tlsCertificate === 'string' ? resolve(folder, tlsCertificate) : join(folder, 'gateway/tls/gateway-cert.pem');
   try {
-    return new X509Certificate(disk.readFile(path)).fingerprint256.replaceAll(':', '').toLowerCase();
+    return fingerprintOf(new X509Certificate(disk.readFile(path)));
   } catch (error) {
     const words =
       error instanceof Error && 'code' in error && error.code === 'ENOENT' ? 'does not exist' : 'cannot be read';

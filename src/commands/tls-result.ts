@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { fingerprintOf } from '../config/certificate-names.ts';
 import { table } from './table.ts';
 
 /** Every server's certificate has them. */
@@ -42,7 +43,7 @@ export function describe(folder: string, name: string, pem: string): MadePair {
   return {
     cert: join(folder, `${name}.crt`),
     key: join(folder, `${name}.key`),
-    fingerprint: `sha256:${certificate.fingerprint256.replaceAll(':', '').toLowerCase()}`,
+    fingerprint: `sha256:${fingerprintOf(certificate)}`,
     expires: certificate.validToDate.toISOString(),
     names: namesOf(certificate),
   };

@@ -1,5 +1,6 @@
 /** Addresses, by what they mean and not by how they are spelled. */
-import { BlockList, isIP } from 'node:net';
+import type { lookup as dnsLookup } from 'node:dns';
+import { BlockList, isIP, type LookupFunction } from 'node:net';
 import type { Path, Report } from './report.ts';
 
 /** A BlockList also sees an IPv4 rule in its IPv4-mapped IPv6 spellings. */
@@ -98,4 +99,23 @@ export function buildRanges(
     }
   }
   return list;
+}
+
+/**
+ * Plaintext does not leave the machine, whatever a name resolves to by now.
+ *
+ * @param lookup resolves names
+ * @param beyond the error for a name that has an address elsewhere, or none
+ * @returns the same, for loopback alone
+ */
+export function resolveLoopback(lookup: typeof dnsLookup, beyond: (name: string) => Error): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error) return callback(error, '', 0);
+      const [first] = addresses;
+      if (!first || !addresses.every(({ address }) => isLoopback(address))) return callback(beyond(hostname), '', 0);
+      if (options.all === true) return callback(null, addresses);
+      callback(null, first.address, first.family);
+    });
+  };
 }

@@ -1,4 +1,5 @@
-/** The subject alternative names of a certificate. Pure. */
+/** What a certificate is known by: its subject alternative names, and its fingerprint. Pure. */
+import type { X509Certificate } from 'node:crypto';
 
 /** Names of two kinds (RFC 5280 section 4.2.1.6); the others name nobody here. */
 export interface CertificateNames {
@@ -31,4 +32,12 @@ export function readCertificateNames(text = ''): CertificateNames {
     else if (kind === 'DNS') dnsNames.push(value.toLowerCase());
   }
   return { uris, dnsNames };
+}
+
+/**
+ * @param certificate any
+ * @returns SHA-256 of its DER form, 64 lower-case hex digits
+ */
+export function fingerprintOf({ fingerprint256 }: X509Certificate): string {
+  return fingerprint256.replaceAll(':', '').toLowerCase();
 }

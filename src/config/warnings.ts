@@ -8,7 +8,8 @@ import type { Report } from './report.ts';
 import { formatInstant } from './units.ts';
 
 const DAY = 86_400_000;
-const SOON = 14 * DAY;
+/** What ends within so many milliseconds deserves a word. */
+export const SOON = 14 * DAY;
 const SHORTEST_SECRET = 16;
 /** Those whose trusted-proxy mode takes a password of a client on its own machine that no proxy speaks for. */
 export const LOCAL_PASSWORD_RELEASES = 'releases 2026.4.27 to 2026.5.7, and from 2026.5.19';

@@ -3,9 +3,10 @@ import type { X509Certificate } from 'node:crypto';
 import { lookup as dnsLookup } from 'node:dns';
 import { createRequire } from 'node:module';
 import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net';
-import { isLoopback } from '../config/address.ts';
-import { readCertificateNames } from '../config/certificate-names.ts';
+import { resolveLoopback } from '../config/address.ts';
+import { fingerprintOf, readCertificateNames } from '../config/certificate-names.ts';
 import type { GatewayTls } from '../config/config.ts';
+import { bareHost } from '../config/hop.ts';
 
 /** Milliseconds. A kernel takes connections, a handshake is the gateway's own: one that begins many runs is busy for long. */
 const LIMITS = { connect: 10_000, handshake: 60_000 } as const;
@@ -62,8 +63,9 @@ export type Connect = (callback: (error: Error | null, socket: Socket | null) =>
  */
 export function createConnect(target: GatewayTarget): Connect {
   const { lookup = dnsLookup, now = Date.now, limits = LIMITS } = target;
-  const { protocol, hostname, port } = new URL(target.origin);
-  const host = hostname.replace(/^\[|\]$/g, '');
+  const url = new URL(target.origin);
+  const { protocol, port } = url;
+  const host = bareHost(url);
   const secure = protocol === 'https:';
   const options = {
     host,
@@ -122,7 +124,7 @@ export function createConnect(target: GatewayTarget): Connect {
   };
 
   function wrongWith(certificate: X509Certificate): string | undefined {
-    const shown = certificate.fingerprint256.replaceAll(':', '').toLowerCase();
+    const shown = fingerprintOf(certificate);
     if (fingerprint !== undefined && shown !== fingerprint) return `is not the one of the pin, but sha256:${shown}`;
     // Of the texts: for a time that is none, Node's dates are whatever the memory holds, and these are no number.
     if (!(Date.parse(certificate.validFrom) <= now())) return `is not valid before ${certificate.validFrom}`;
@@ -186,18 +188,10 @@ function settle(
 
 /**
  * @param lookup resolves names
- * @returns the same, with an error in place of any address that is not loopback
+ * @returns the same, with a `HopError` in place of any address that is not loopback
  */
 export function loopbackOnly(lookup: typeof dnsLookup): LookupFunction {
-  return (hostname, options, callback) => {
-    lookup(hostname, { ...options, all: true }, (error, addresses) => {
-      if (error) return callback(error, '', 0);
-      const [first] = addresses;
-      if (!first || !addresses.every(({ address }) => isLoopback(address))) {
-        return callback(new HopError('HOP_NOT_LOOPBACK', `${hostname} does not resolve to a loopback address`), '', 0);
-      }
-      if (options.all === true) return callback(null, addresses);
-      callback(null, first.address, first.family);
-    });
-  };
+  const beyond = (name: string): HopError =>
+    new HopError('HOP_NOT_LOOPBACK', `${name} does not resolve to a loopback address`);
+  return resolveLoopback(lookup, beyond);
 }

@@ -1,9 +1,10 @@
 /** Certificates of the shim that end soon, told while it runs. */
 import type { CertificateInUse } from '../config/config.ts';
+import { formatInstant } from '../config/units.ts';
+import { SOON } from '../config/warnings.ts';
 import type { Logger } from '../observe/log.ts';
 
 const DAY = 86_400_000;
-const SOON = 14 * DAY;
 
 /** Looks at the certificates in use, and tells of each that ends within 14 days, once a day. */
 export interface ExpiryWatch {
@@ -32,8 +33,10 @@ export function createExpiryWatch(logger: Pick<Logger, 'warn'>, clock: () => num
       for (const { key, notAfter } of soon(certificates, now)) {
         if (now - (told.get(key) ?? -Infinity) < DAY) continue;
         told.set(key, now);
-        const at = new Date(notAfter).toISOString().slice(0, 16).replace('T', ' ');
-        logger.warn({ path: key }, `the certificate ${notAfter <= now ? 'has expired' : 'expires'} at ${at} UTC`);
+        logger.warn(
+          { path: key },
+          `the certificate ${notAfter <= now ? 'has expired' : 'expires'} at ${formatInstant(notAfter)}`,
+        );
       }
     },
   };
