@@ -8,6 +8,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['config', 'headers', 'observe', 'json.ts', 'scopes.ts'],
   ['callers', 'policy', 'limits', 'gateway'],
   ['decision.ts'],
+  ['recheck.ts'],
   ['gate.ts'],
   ['proxy'],
   ['server', 'demo'],

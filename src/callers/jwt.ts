@@ -1,7 +1,7 @@
 /** Callers by the JWT of an issuer (RFC 7519, with the practices of RFC 8725). */
 import type { errors, JWTHeaderParameters, JWTVerifyOptions } from 'jose';
 import { tokenId } from '../config/callers.ts';
-import type { IssuerConfig } from '../config/issuers.ts';
+import type { IssuerConfig, TokenHeader } from '../config/issuers.ts';
 import { refuse, type Refusal } from '../errors.ts';
 import { parseUnambiguous } from '../json.ts';
 import type { Caller, RawToken, Token } from '../types.ts';
@@ -22,6 +22,8 @@ export interface VerifiedToken extends Token {
   /** `iss`. */
   readonly issuer: string;
   readonly claims: Json;
+  /** Where it was shown. */
+  readonly header: TokenHeader;
   /** Of the key that signed it. */
   readonly keyId: string;
   /** By which it was verified, as one text. */
@@ -41,15 +43,23 @@ export interface JwtDeps extends KeysDeps {
 
 /** Times are milliseconds since the epoch. */
 export interface JwtVerifier {
+  /** Where tokens of these issuers are shown. */
+  readonly headers: ReadonlySet<TokenHeader>;
   /**
    * A token that is remembered is answered at once. Whatever a token or a provider is like, it does not reject.
    *
    * @param token anything that `isJwtShape`
    * @param hash its SHA-256, 64 lower-case hex digits
+   * @param header where it was shown: each issuer has one place for its tokens
    * @returns the caller; a refusal with a 401 code whose reason quotes nothing of the token; `identity_unavailable`
    *   where it cannot be told
    */
-  verify(token: RawToken, hash: string, now: number): Verified | Unauthenticated | Promise<Verified | Unauthenticated>;
+  verify(
+    token: RawToken,
+    hash: string,
+    header: TokenHeader,
+    now: number,
+  ): Verified | Unauthenticated | Promise<Verified | Unauthenticated>;
   /**
    * Whom a token names by now, for a request that was let through before, by this verifier or an earlier one.
    *
@@ -98,14 +108,15 @@ export async function createJwtVerifier(
   const remembered = new Map<string, Verified>();
 
   return {
-    verify(token, hash, now) {
+    headers: new Set(issuers.map(({ header }) => header)),
+    verify(token, hash, header, now) {
       const known = remembered.get(hash);
-      if (known) {
+      if (known?.token.header === header) {
         const answer = judge(known.token, now, known.caller);
         if (answer.kind === 'caller' || answer.caller) return answer;
         remembered.delete(hash);
       }
-      return verifyAnew(token, hash, now);
+      return verifyAnew(token, hash, header, now);
     },
     find: (token, now) => judge(token, now, remembered.get(token.hash)?.caller),
     share: (config) => trusted.get(config.issuer)?.keys.share(config),
@@ -128,7 +139,12 @@ export async function createJwtVerifier(
     return timeWrong(now < notBefore ? 'not_yet_valid_token' : 'expired_token', id, caller);
   }
 
-  async function verifyAnew(token: RawToken, hash: string, now: number): Promise<Verified | Unauthenticated> {
+  async function verifyAnew(
+    token: RawToken,
+    hash: string,
+    place: TokenHeader,
+    now: number,
+  ): Promise<Verified | Unauthenticated> {
     const read = readUnverified(token);
     if (typeof read === 'string') return invalid(hash, read);
     const { header, iss } = read;
@@ -136,6 +152,7 @@ export async function createJwtVerifier(
     if (!issuer) return invalid(hash, 'its iss is no issuer here');
     const { config, keys, rules, options } = issuer;
     const about = `a token of ${config.name}: `;
+    if (config.header !== place) return invalid(hash, `${about}it was shown in ${place}`);
     if (!config.algorithms.includes(header.alg)) return invalid(hash, `${about}its alg is not allowed`);
     if (header.crit !== undefined) return invalid(hash, `${about}it has crit`);
     if (header.kid !== undefined && typeof header.kid !== 'string') return invalid(hash, `${about}its kid is no text`);
@@ -189,6 +206,7 @@ export async function createJwtVerifier(
         ...(begins > -Infinity && { notBefore: begins }),
         issuer: config.issuer,
         claims,
+        header: config.header,
         keyId,
         rules,
       };
@@ -208,8 +226,8 @@ export async function createJwtVerifier(
 }
 
 /** What a token is verified by, beside keys and claims that name the caller: those are asked each time. */
-function rulesOf({ issuer, audience, algorithms, requireTyp, clockTolerance }: IssuerConfig): string {
-  return JSON.stringify([issuer, audience, algorithms, requireTyp, clockTolerance]);
+function rulesOf({ issuer, audience, algorithms, requireTyp, clockTolerance, header }: IssuerConfig): string {
+  return JSON.stringify([issuer, audience, algorithms, requireTyp, clockTolerance, header]);
 }
 
 function optionsOf({ issuer, audience, algorithms, requireTyp, clockTolerance }: IssuerConfig): JWTVerifyOptions {

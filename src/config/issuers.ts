@@ -22,6 +22,9 @@ export type IssuerKeys =
   /** For HS256 alone. */
   | { readonly kind: 'secret'; readonly secret: string };
 
+/** The request header, lower case, in which tokens are shown: as a bearer, or as Cloudflare Access adds them. */
+export type TokenHeader = 'authorization' | 'cf-access-jwt-assertion';
+
 /** One issuer. Times are milliseconds. */
 export interface IssuerConfig {
   /** 1 to 32 of a-z 0-9 -, beginning with a letter: callers of this issuer are called `name:…`. */
@@ -30,6 +33,7 @@ export interface IssuerConfig {
   readonly issuer: string;
   /** At least one; `aud` must have one of them. */
   readonly audience: readonly string[];
+  readonly header: TokenHeader;
   readonly keys: IssuerKeys;
   /** Whom the TLS of its URLs is verified against, PEM; `undefined`: the authorities that Node knows. */
   readonly ca?: string;
@@ -64,6 +68,8 @@ const CALLER = 'expected either a claim, or a template such as "{repository}@{re
 const MATCH = 'expected a text, true or false, or a list of them';
 const TIME = 'expected a duration such as 30s or 5m, or 0';
 const TYP = 'expected the type of the header, such as JWT or at+jwt';
+const HEADERS = ['Authorization', 'Cf-Access-Jwt-Assertion'] as const;
+const HEADER = `expected ${HEADERS.join(' or ')}`;
 const FILE = 'expected the path of a file';
 
 const value = z.string(VALUE).regex(/^[\x21-\x7e]{1,512}$/, VALUE);
@@ -92,6 +98,7 @@ export function rawIssuers(caller: CallerSchema, reference: z.ZodType<Reference>
       name: z.string(ISSUER_NAME).regex(/^[a-z][a-z0-9-]{0,31}$/, ISSUER_NAME),
       issuer: value,
       audience: z.union([value, z.array(value).min(1, VALUE)], VALUE),
+      header: z.enum(HEADERS, HEADER).optional(),
       jwksUri: z.string().optional(),
       discovery: z.union([z.literal(true), z.string()], 'expected true, or the URL of the document').optional(),
       jwksFile: file.optional(),
@@ -178,6 +185,7 @@ async function buildIssuer(
     name,
     issuer,
     audience: listOf(raw.audience),
+    header: (raw.header ?? 'Authorization').toLowerCase() as TokenHeader,
     ...keys,
     clockTolerance,
     maxStale,

@@ -29,6 +29,7 @@ export function issuerOf(issuer: string, keys: IssuerConfig['keys'], more: Parti
     name: 'test',
     issuer,
     audience: ['urn:shim'],
+    header: 'authorization',
     keys,
     algorithms: ['RS256', 'ES256'],
     clockTolerance: 0,
