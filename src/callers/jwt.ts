@@ -130,13 +130,14 @@ export async function createJwtVerifier(
     const issuer = trusted.get(token.issuer);
     if (issuer?.rules !== token.rules) return invalid(token.hash, 'the rules of its issuer have changed');
     const set = issuer.keys.current(now);
-    if (!set) return unavailable(token.hash, issuer);
-    if (!set.ids.has(token.keyId)) return invalid(token.hash, 'the key that signed it is gone');
+    if (set && !set.ids.has(token.keyId)) return invalid(token.hash, 'the key that signed it is gone');
     const caller = known ?? deps.callerFrom(issuer.config, token.claims);
     if ('kind' in caller) return { ...caller, tokenId: token.id };
     const { id, notBefore = -Infinity, expires = -Infinity } = token;
-    if (notBefore <= now && now < expires) return { kind: 'caller', caller, token };
-    return timeWrong(now < notBefore ? 'not_yet_valid_token' : 'expired_token', id, caller);
+    // Its end holds whether its provider can be asked or not.
+    if (now >= expires) return timeWrong('expired_token', id, caller);
+    if (now < notBefore) return timeWrong('not_yet_valid_token', id, caller);
+    return set ? { kind: 'caller', caller, token } : unavailable(token.hash, issuer);
   }
 
   async function verifyAnew(

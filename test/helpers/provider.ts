@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type RequestListener } from 'node:h
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Test } from 'tap';
-import { exportJWK, generateKeyPair, type JWK } from 'jose';
+import { exportJWK, generateKeyPair, importJWK, SignJWT, type JWK, type JWTHeaderParameters } from 'jose';
 import Provider from 'oidc-provider';
 import type { IssuerConfig } from '../../src/config/issuers.ts';
 import type { Pair } from './certificates.ts';
@@ -16,6 +16,17 @@ export type SigningKey = JWK & { readonly kid: string; readonly alg: string };
 export async function makeKey(kid: string, alg: 'RS256' | 'ES256' = 'RS256'): Promise<SigningKey> {
   const { privateKey } = await generateKeyPair(alg, { extractable: true });
   return { ...(await exportJWK(privateKey)), kid, alg, use: 'sig' };
+}
+
+/** @returns a token of these claims and no other, with the alg and kid of its key */
+export async function signJwt(
+  key: SigningKey,
+  claims: Record<string, unknown>,
+  header: Partial<JWTHeaderParameters> = {},
+): Promise<string> {
+  return new SignJWT(claims)
+    .setProtectedHeader({ alg: key.alg, kid: key.kid, ...header })
+    .sign(await importJWK(key, key.alg));
 }
 
 /** @returns what of a key is published */
