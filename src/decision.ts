@@ -85,5 +85,7 @@ export type Decision =
   | Refused
   /** A preflight of a listed origin, answered by the shim. */
   | { readonly kind: 'preflight'; readonly about: About }
+  /** A request for the metadata of this resource, answered by the shim: JSON. */
+  | { readonly kind: 'metadata'; readonly about: About; readonly body: string }
   /** A WebSocket that shows its token in the first frame: to be asked again, once, with it as `Authorization`. */
   | { readonly kind: 'first-frame'; readonly about: About };

@@ -76,6 +76,8 @@ export interface Refusal {
   readonly scope?: string;
   /** The methods that the path has (`method_not_allowed`), for `Allow` (RFC 9110 section 15.5.6). */
   readonly allow?: readonly string[];
+  /** Where the metadata of this resource is, for `WWW-Authenticate` (RFC 9728 section 5.1). */
+  readonly resourceMetadata?: string;
   /** Seconds for `Retry-After` (RFC 9110 section 10.2.3); every 503 has one also without it. */
   readonly retryAfter?: number;
   /** Further response headers, names and values alternating. */
@@ -124,6 +126,12 @@ export function errorBody(refusal: Refusal): string {
  *   no `error=` attribute (RFC 6750 section 3.1).
  */
 export function challenge(refusal: Refusal): string | undefined {
+  const scheme = challengeOf(refusal);
+  const { resourceMetadata } = refusal;
+  return scheme && resourceMetadata !== undefined ? `${scheme}, resource_metadata="${resourceMetadata}"` : scheme;
+}
+
+function challengeOf(refusal: Refusal): string | undefined {
   const bearer = 'Bearer realm="openclaw"';
   switch (refusal.code) {
     case 'missing_token':

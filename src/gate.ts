@@ -8,6 +8,7 @@ import type { Presenter } from './gateway/present.ts';
 import { clientPeer } from './headers/forwarded.ts';
 import { readHead, type Head } from './headers/head.ts';
 import { buildRequestHeaders } from './headers/request.ts';
+import { asksForMetadata, createResourceMetadata } from './headers/resource-metadata.ts';
 import { readTarget } from './headers/target.ts';
 import { readUpgrade } from './headers/upgrade.ts';
 import { continueTrace, type Trace, type TraceIds } from './headers/trace.ts';
@@ -47,6 +48,7 @@ type Admissible = Authenticated | Refusal;
 export function createGate(parts: GateParts): Gate {
   const { config, callers, authorize, limiter, unaudited, presenter, traceIds, now } = parts;
   const { listen, limits } = config;
+  const metadata = createResourceMetadata(config);
 
   return {
     decide(facts) {
@@ -72,17 +74,22 @@ export function createGate(parts: GateParts): Gate {
       if (listen.health && !facts.upgrade && isHealth(facts)) {
         return unaudited() ? { ...refuse('audit_unavailable'), about } : anonymous(about, facts);
       }
+      if (metadata && !facts.upgrade && asksForMetadata(facts)) {
+        return { kind: 'metadata', about, body: metadata.documentFor(head.hostField) };
+      }
       const upgrade = facts.upgrade && readUpgrade(facts, listen.websocket.subprotocolToken);
       if (upgrade && 'kind' in upgrade) return { ...upgrade, about };
 
       // 1 authenticate
       const authorization = upgrade?.authorization ?? head.authorization;
       const shown = { authorization, assertion: head.assertion, certificate: facts.certificate };
+      const told = (refusal: Refusal): Refusal =>
+        metadata ? { ...refusal, resourceMetadata: metadata.urlFor(head.hostField) } : refusal;
       const judge = (credential: Admissible): Decision | Promise<Decision> => {
         if (credential.kind === 'refuse') {
           const later = upgrade && authorization === undefined && credential.code === 'missing_token';
           if (later && listen.websocket.firstFrameToken && facts.target === '/') return { kind: 'first-frame', about };
-          return { ...credential, about };
+          return { ...told(credential), about };
         }
         about.caller = credential.caller.name;
         about.token = credential.token;
@@ -100,7 +107,7 @@ export function createGate(parts: GateParts): Gate {
         const request = { method: facts.method, path: target.path, openclaw: head.openclaw, now: now() };
         const permission = authorize(caller, request, (route) => (about.route = route));
         if (permission.kind === 'refuse')
-          return { ...(wantsUpgrade(caller, request, permission) ?? permission), about };
+          return { ...(wantsUpgrade(caller, request, permission) ?? told(permission)), about };
         const { route, dropped, wouldRefuse } = permission;
         about.dropped = dropped;
         about.agent = headerIn(permission.headers, 'x-openclaw-agent-id');

@@ -149,6 +149,9 @@ function describe(config: Config, named: Caller, decision: Decision, options: Ex
     const { code } = decision;
     return { decision: 'refuse', status: ERRORS[code].status, code, message: error.message, rule, layers };
   }
+  if (decision.kind === 'metadata') {
+    return { decision: 'refuse', status: 200, rule: 'listen.resourceMetadata: the shim answers by itself', layers };
+  }
   if (decision.kind !== 'forward') return { decision: 'refuse', status: 204, rule: 'CORS preflight', layers };
   const tools = decision.tools ? `; its body may name only the tools ${decision.tools.join(', ')}` : '';
   return {

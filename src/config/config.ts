@@ -80,6 +80,8 @@ export interface ListenConfig {
   /** Peers whose `X-Forwarded-For` is believed; `undefined`: none. */
   readonly trustedProxies: BlockList | undefined;
   readonly unsafeListenPlaintext: boolean;
+  /** Tells OAuth clients of the issuers (RFC 9728); `origin`: as they call it, where that is not what `Host` says. */
+  readonly resourceMetadata?: { readonly origin?: string };
   /** Where WebSocket clients that cannot set a header may show their token. */
   readonly websocket: { readonly firstFrameToken: boolean; readonly subprotocolToken: boolean };
 }

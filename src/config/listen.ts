@@ -64,6 +64,7 @@ export async function buildListen(
     health: raw.health ?? false,
     trustedProxies: buildTrustedProxies(raw.trustedProxies, report),
     unsafeListenPlaintext,
+    ...buildResourceMetadata(raw.resourceMetadata, report),
     websocket: {
       firstFrameToken: raw.websocket?.firstFrameToken ?? false,
       subprotocolToken: raw.websocket?.subprotocolToken ?? false,
@@ -109,6 +110,20 @@ function buildOrigins(origins: readonly (string | undefined)[], report: Report):
     }
     return [origin];
   });
+}
+
+/** Clients compare it with what they called (RFC 9728 section 3.3), and must not be sent elsewhere with their tokens. */
+function buildResourceMetadata(
+  raw: RawListen['resourceMetadata'],
+  report: Report,
+): Pick<ListenConfig, 'resourceMetadata'> {
+  if (raw === undefined || raw === false) return {};
+  if (raw === true) return { resourceMetadata: {} };
+  const url = URL.parse(raw);
+  if (url?.origin !== raw || !/^https?:$/.test(url.protocol)) {
+    report.error(['listen', 'resourceMetadata'], 'expected true, or an origin such as https://agents.example');
+  }
+  return { resourceMetadata: { origin: raw } };
 }
 
 function buildTrustedProxies(

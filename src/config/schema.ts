@@ -174,6 +174,7 @@ const listen = z.strictObject({
   health: z.boolean().optional(),
   trustedProxies: z.array(z.string()).optional(),
   unsafeListenPlaintext: z.boolean().optional(),
+  resourceMetadata: z.union([z.boolean(), z.string()], 'expected true, or the origin that clients call').optional(),
   websocket: z
     .strictObject({ firstFrameToken: z.boolean().optional(), subprotocolToken: z.boolean().optional() })
     .optional(),

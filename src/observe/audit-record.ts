@@ -87,7 +87,7 @@ export interface DecisionRecord extends OfRequest {
   /** What the route asks for. */
   readonly needs?: Scope | undefined;
   /** `would_refuse`: forwarded all the same, since the policy only reports. */
-  readonly decision: 'forward' | 'refuse' | 'would_refuse' | 'preflight';
+  readonly decision: 'forward' | 'refuse' | 'would_refuse' | 'preflight' | 'metadata';
   readonly code?: ErrorCode | undefined;
   readonly peer?: string | undefined;
 }

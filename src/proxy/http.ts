@@ -8,7 +8,7 @@ import type { ClientCertificate, RequestFacts } from '../types.ts';
 import { Exchange } from './exchange.ts';
 import type { Observers } from './record.ts';
 import { endOf, stillHolds } from './recheck.ts';
-import { answerPreflight, refuseSocket } from './refuse.ts';
+import { answerMetadata, answerPreflight, refuseSocket } from './refuse.ts';
 import { sendOn } from './send.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -216,6 +216,9 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
       return;
     } else if (decision.kind === 'refuse') {
       exchange.refuse(decision);
+    } else if (decision.kind === 'metadata') {
+      exchange.decided('metadata');
+      answerMetadata(exchange.res, exchange.id, decision.body, decision.about.origin, exchange.closes);
     } else {
       exchange.decided('preflight');
       answerPreflight(exchange.res, exchange.id, decision.about.origin, exchange.closes);

@@ -59,6 +59,40 @@ export function answerPreflight(res: ServerResponse, id: string, origin: string 
   res.end();
 }
 
+/** Seconds for which clients may keep the metadata: issuers change with a reload. */
+const METADATA_AGE = 300;
+
+/**
+ * Answers a request for the metadata of this resource.
+ *
+ * @param res the response
+ * @param id request id
+ * @param body JSON
+ * @param origin a listed web origin, for CORS
+ * @param close whether the connection ends with it
+ */
+export function answerMetadata(
+  res: ServerResponse,
+  id: string,
+  body: string,
+  origin: string | undefined,
+  close: boolean,
+): void {
+  res.writeHead(200, [
+    'content-type',
+    'application/json',
+    'content-length',
+    String(Buffer.byteLength(body)),
+    'cache-control',
+    `max-age=${METADATA_AGE}`,
+    'x-request-id',
+    id,
+    ...corsHeaders(origin),
+    ...(close ? ['connection', 'close'] : []),
+  ]);
+  res.end(body);
+}
+
 /** Header list and body of a refusal. */
 function answerParts(refusal: Refusal, id: string, origin: string | undefined, close: boolean): [string[], string] {
   const body = errorBody(refusal);

@@ -89,6 +89,36 @@ const BAD: readonly { name: string; section: string; value: string; says: RegExp
     says: /listen.hosts: expected a list, found a text/,
   },
   {
+    name: 'metadata of a resource with a path',
+    section: 'listen',
+    value: '{ resourceMetadata: "https://a.example/x" }',
+    says: /listen.resourceMetadata: expected true, or/,
+  },
+  {
+    name: 'metadata of no origin',
+    section: 'listen',
+    value: '{ resourceMetadata: agents.example }',
+    says: /listen.resourceMetadata: expected true, or/,
+  },
+  {
+    name: 'metadata of another scheme',
+    section: 'listen',
+    value: '{ resourceMetadata: "ftp://a.example" }',
+    says: /listen.resourceMetadata: expected true, or/,
+  },
+  {
+    name: 'metadata of a number',
+    section: 'listen',
+    value: '{ resourceMetadata: 1 }',
+    says: /listen.resourceMetadata: expected true, or/,
+  },
+  {
+    name: 'metadata of a quote',
+    section: 'listen',
+    value: '{ resourceMetadata: "https://a.example\\\"" }',
+    says: /listen.resourceMetadata: expected true, or/,
+  },
+  {
     name: 'origin *',
     section: 'listen',
     value: '{ origins: ["*"] }',
