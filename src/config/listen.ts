@@ -119,8 +119,8 @@ function buildResourceMetadata(
 ): Pick<ListenConfig, 'resourceMetadata'> {
   if (raw === undefined || raw === false) return {};
   if (raw === true) return { resourceMetadata: {} };
-  const url = URL.parse(raw);
-  if (url?.origin !== raw || !/^https?:$/.test(url.protocol)) {
+  // It stands in a quoted string (RFC 9110 section 5.6.4).
+  if (URL.parse(raw)?.origin !== raw || !/^https?:\/\/[a-z0-9.:[\]-]+$/.test(raw)) {
     report.error(['listen', 'resourceMetadata'], 'expected true, or an origin such as https://agents.example');
   }
   return { resourceMetadata: { origin: raw } };

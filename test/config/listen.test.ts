@@ -115,7 +115,7 @@ const BAD: readonly { name: string; section: string; value: string; says: RegExp
   {
     name: 'metadata of a quote',
     section: 'listen',
-    value: '{ resourceMetadata: "https://a.example\\\"" }',
+    value: `{ resourceMetadata: 'https://a.example"' }`,
     says: /listen.resourceMetadata: expected true, or/,
   },
   {
