@@ -28,13 +28,15 @@ const pair = await authority.issue({ ips: ['127.0.0.1'] });
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** Before every clock of a test. */
+const TIME = Math.floor(Date.now() / SECOND);
+
 /** A token of a Pod, whose signature only the API server could verify. */
 function podToken(more: Json = {}): string {
-  const time = Math.floor(Date.now() / SECOND);
   const claims = {
     aud: ['openclaw-shim'],
-    exp: time + 3_600,
-    iat: time,
+    exp: TIME + 3_600,
+    iat: TIME,
     iss: ISSUER,
     jti: 'ea28ed49-2e11-4280-9ec5-bc3d1d84661a',
     'kubernetes.io': {
@@ -42,7 +44,7 @@ function podToken(more: Json = {}): string {
       pod: { name: 'batch-69cbfb9798-jv9gn', uid: '778a530c-b3f4-47c0-9cd5-ab018fb64f33' },
       serviceaccount: { name: 'batch', uid: 'a087d5a0-e1dd-43ec-93ac-f13d89cd13af' },
     },
-    nbf: time,
+    nbf: TIME,
     sub: SUB,
     ...more,
   };
