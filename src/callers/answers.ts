@@ -52,7 +52,8 @@ export interface Answers<T extends VouchedToken> {
   verify(token: RawToken, hash: string, now: number): Answer<T> | Promise<Answer<T>>;
   /**
    * What is known of a token, for a request that was let through before, here or before a reload. It is asked about
-   * again at most once per `cache`, which is not waited for. In an outage the last word stands.
+   * again at most once per `cache`, which is not waited for. In an outage the last word stands; against a "no" in the
+   * last minute of a token the "yes" before it does.
    *
    * @param token that was accepted then
    */
@@ -105,7 +106,7 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
         known = { answer: { kind: 'caller', caller, token: token as T }, heard: -Infinity, asked: -Infinity };
         remember(good, hash, known);
       }
-      if (known.answer.kind === 'caller' && !isNear(known.asked, now, cache) && !isEnding(known.answer, now)) {
+      if (known.answer.kind === 'caller' && !isNear(known.asked, now, cache)) {
         known.asked = now;
         if (!closed) waiting.set(hash, token.raw());
         askAgain();

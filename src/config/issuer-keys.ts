@@ -66,7 +66,7 @@ function refuseUnused(raw: RawIssuer, from: Source | undefined, path: Path, repo
   if (from === 'tokenReview') {
     refuse(['algorithms'], 'the API server verifies the signature, by keys and algorithms of its own');
     refuse(['maxStale'], 'no keys are kept: cache is how long the word of the API server is taken');
-    if (!isWritten(raw, 'tokenFile', path, report)) {
+    if (raw.tokenFile === undefined) {
       report.error([...path, 'tokenFile'], 'tokenReview needs a token that the API server is asked with');
     }
     return;
@@ -76,7 +76,7 @@ function refuseUnused(raw: RawIssuer, from: Source | undefined, path: Path, repo
 }
 
 /** What did not fit the shape was taken out, and is written all the same. */
-function isWritten(raw: RawIssuer, key: Source | 'tokenFile', path: Path, { findings }: Report): boolean {
+function isWritten(raw: RawIssuer, key: Source, path: Path, { findings }: Report): boolean {
   const place = formatPath([...path, key]);
   return raw[key] !== undefined || findings.some((finding) => formatPath(finding.path) === place);
 }

@@ -264,6 +264,7 @@ const OUTAGES: Readonly<Record<string, readonly [RequestListener, RegExp]>> = {
   'active twice': [(_, response) => void response.end('{"active":false,"active":true}'), /duplicate key/],
   'a JWT': [(_, response) => json(response, GOOD, 'application/token-introspection+jwt'), /a JWT, which is not/],
   'another JWT': [(_, response) => json(response, GOOD, 'Application/JWT; charset=utf-8'), /a JWT, which is not/],
+  '10 MB that begin well': [(_, response) => json(response, { ...GOOD, padding: 'x'.repeat(10_000_000) }), /size/],
   'status 201': [(_, response) => void response.writeHead(201).end(JSON.stringify(GOOD)), /201/],
   'status 400': [(_, response) => void response.writeHead(400).end('{"error":"invalid_request"}'), /400/],
   'a challenge': [
@@ -460,12 +461,12 @@ void t.test('an expired token is told as such, whatever the endpoint says by the
   const { endpoint, known, find, check, clock, said, introspector } = await startRunning(t, { exp: time + 3_600 });
   said.now = { active: false };
   clock.now = (time + 3_600 - 60) * SECOND;
-  t.equal(find(), '+ opaque:ci', 'in the last minute it is not asked again');
-  t.equal(await check(token(1)), 'invalid_token');
   t.equal(find(), '+ opaque:ci');
+  t.equal(await check(token(1)), 'invalid_token');
+  t.equal(find(), '+ opaque:ci', 'in the last minute a "no" may mean just that');
   clock.now = (time + 3_600) * SECOND;
-  t.match(introspector.find(known, clock.now), { code: 'expired_token', caller: { name: 'opaque:ci' } });
   t.equal(endpoint.requests.length, 2);
+  t.match(introspector.find(known, clock.now), { code: 'expired_token', caller: { name: 'opaque:ci' } });
 });
 
 void t.test('many running requests, and room for new ones', async (t) => {
@@ -516,6 +517,25 @@ void t.test('a reload forgets answers, and judges running requests by its own ru
   t.equal(endpoint.requests.length, 3);
 });
 
+void t.test('close: those that wait to be asked about again are forgotten', async (t) => {
+  const open: ServerResponse[] = [];
+  const { endpoint, introspector, clock, answer } = await startAnswers(t, GOOD);
+  const running: Introspected[] = [];
+  for (let i = 0; i < 12; i += 1) running.push((await answer(token(i))) as Introspected);
+  const eight = new Promise<void>((resolve) => {
+    endpoint.answer = (_, response) => {
+      if (open.push(response) === 8) resolve();
+    };
+  });
+  clock.now += 60 * SECOND;
+  for (const one of running) introspector.find(one.token, clock.now);
+  await eight;
+  introspector.close();
+  for (const response of open) json(response, GOOD);
+  for (let i = 0; i < 200; i += 1) await setImmediate();
+  t.equal(endpoint.requests.length, 20);
+});
+
 void t.test('who waits while a reload happens gets the answer', async (t) => {
   const { endpoint, introspector, check, clock, answer } = await startAnswers(t, GOOD);
   const { token: known } = (await answer(token(0))) as Introspected;
@@ -530,5 +550,6 @@ void t.test('who waits while a reload happens gets the answer', async (t) => {
   json(response, GOOD);
   await once(response, 'close');
   t.equal(await waiting, '+ opaque:ci');
+  for (let i = 0; i < 200; i += 1) await setImmediate();
   t.equal(endpoint.requests.length, 2, 'running requests are not asked about any more');
 });

@@ -300,5 +300,6 @@ void t.test('close: running requests are not asked about any more', async (t) =>
   response.destroy();
   await once(response, 'close');
   t.match(await waiting, { code: 'identity_unavailable' });
+  for (let i = 0; i < 200; i += 1) await setImmediate();
   t.equal(server.reviewed.length, 2);
 });
