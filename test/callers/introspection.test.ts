@@ -134,8 +134,7 @@ void t.test('a token of a real provider', async (t) => {
 
   t.equal(await check(await provider.token('urn:opaque-of-others')), 'invalid_token', 'another audience');
   t.equal(await check('nothing-that-the-provider-knows'), 'invalid_token');
-  const { hits } = provider;
-  t.equal(hits(PATH), 3);
+  t.equal(provider.hits(PATH), 3);
 
   clock.now = exp * SECOND;
   t.match(await answer(raw), { code: 'expired_token', caller: { name: 'opaque:agent' } }, 'the provider says active');
@@ -183,10 +182,9 @@ void t.test('a client with a certificate (RFC 8705)', async (t) => {
   t.match(await (await by({ client: other })).answer(raw), { code: 'identity_unavailable', reason: /\(401\)/ });
   const stranger = await makeAuthority();
   t.match(await (await by({ client: await stranger.issue({ name: TLS_CLIENT }) })).answer(raw), { reason: /\(401\)/ });
-  const { hits } = secure;
-  const before = hits(PATH);
+  const before = secure.hits(PATH);
   t.equal(await (await by({ client: own, ca: stranger.cert })).check(raw), 'identity_unavailable');
-  t.equal(hits(PATH), before, 'an endpoint that nobody vouches for gets no token');
+  t.equal(secure.hits(PATH), before, 'an endpoint that nobody vouches for gets no token');
 });
 
 void t.test('what is asked', async (t) => {

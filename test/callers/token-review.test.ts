@@ -92,7 +92,7 @@ async function startApiServer(t: Test): Promise<ApiServer> {
     const isReview = apiVersion === 'authentication.k8s.io/v1' && kind === 'TokenReview';
     if (!isReview || spec.audiences.join() !== 'openclaw-shim,other') return failure(response, 400, 'BadRequest');
     reviewed.push(spec.token);
-    if (server.answer) return void server.answer(request, response);
+    if (server.answer) return server.answer(request, response);
     const review = { kind, apiVersion, metadata: { creationTimestamp: null }, spec, status: server.status };
     response.writeHead(201, { 'content-type': 'application/json' }).end(JSON.stringify(review));
   }
