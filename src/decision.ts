@@ -1,4 +1,5 @@
 /** What the gate answers: the nouns of a decision. Nothing here runs. */
+import type { VerifiedToken } from './callers/jwt.ts';
 import type { OnBehalf } from './callers/on-behalf.ts';
 import type { ErrorCode, Refusal } from './errors.ts';
 import type { Trace } from './headers/trace.ts';
@@ -9,6 +10,8 @@ import type { Caller, CallerHeader, ClientCertificate, Route, Scope, SocketMode,
 export interface About {
   caller?: string;
   token?: Token | undefined;
+  /** What was verified beside the token. */
+  assertion?: VerifiedToken | undefined;
   /** Of the connection, whether it names the caller or not. */
   certificate?: ClientCertificate | undefined;
   /** Whom another shim called for. */

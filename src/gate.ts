@@ -1,10 +1,9 @@
 /** The gate: the one place where a request is let through or refused. The order below is the contract. */
-import { actFor, actingFor } from './callers/on-behalf.ts';
-import type { Authenticated, CallerTable, Shown } from './callers/table.ts';
-import { contains } from './config/address.ts';
+import { actingFor } from './callers/on-behalf.ts';
+import type { Authenticated, CallerTable, Shown, Unauthenticated } from './callers/table.ts';
 import type { Config } from './config/config.ts';
 import type { About, Decision, Forward } from './decision.ts';
-import { isExpired, refuse, refuseLargeBody, type Refusal } from './errors.ts';
+import { refuse, refuseLargeBody, type Refusal } from './errors.ts';
 import type { Presenter } from './gateway/present.ts';
 import { clientPeer } from './headers/forwarded.ts';
 import { readHead, type Head } from './headers/head.ts';
@@ -13,23 +12,16 @@ import { readTarget } from './headers/target.ts';
 import { readUpgrade } from './headers/upgrade.ts';
 import { continueTrace, type Trace, type TraceIds } from './headers/trace.ts';
 import type { Admitted, Limiter } from './limits/limiter.ts';
-import { keepsRoute, reportsOnly, keepsPolicy, type Authorize } from './policy/authorize.ts';
-import { authorizeSocket, keepsSocket, wantsUpgrade } from './policy/sockets.ts';
+import type { Authorize } from './policy/authorize.ts';
+import { elsewhere, mayComeFrom } from './policy/from.ts';
+import { authorizeSocket, wantsUpgrade } from './policy/sockets.ts';
+import { createRecheck, type Recheck } from './recheck.ts';
 import type { Caller, CallerLimits, RequestFacts, Route, Scope } from './types.ts';
 
 export interface Gate {
-  /** At once, but where a store has to be asked for the caller's limits. */
+  /** At once, but where somebody has to be asked: an issuer for its keys, or a store for the caller's limits. */
   decide(facts: RequestFacts): Decision | Promise<Decision>;
-  /**
-   * Whether a request that was let through still would be: its token may have been revoked or have expired since, its
-   * caller may be gone or have lost the scope. What is not yet sent is not sent with a policy that has changed, nor
-   * while a required audit cannot be written.
-   *
-   * @param about what a gate, this one or an earlier one, learnt of the request
-   * @param starting whether it is only now to be sent, so that an expired token is never one to go on with
-   * @returns why not, or `undefined`
-   */
-  recheck(about: About, starting: boolean): Refusal | undefined;
+  readonly recheck: Recheck;
 }
 
 /** The parts that the gate asks, in its order. */
@@ -46,13 +38,15 @@ export interface GateParts {
   readonly now: () => number;
 }
 
+type Admissible = Authenticated | Refusal;
+
 /**
  * @param parts what the gate asks
  * @returns the gate; it takes facts, never a socket, and throws only for a fault of its own
  */
 export function createGate(parts: GateParts): Gate {
   const { config, callers, authorize, limiter, unaudited, presenter, traceIds, now } = parts;
-  const { listen, limits, stream } = config;
+  const { listen, limits } = config;
 
   return {
     decide(facts) {
@@ -83,100 +77,87 @@ export function createGate(parts: GateParts): Gate {
 
       // 1 authenticate
       const authorization = upgrade?.authorization ?? head.authorization;
-      const credential = authenticate({ authorization, certificate: facts.certificate }, peer);
-      if (credential.kind === 'refuse') {
-        const later = upgrade && authorization === undefined && credential.code === 'missing_token';
-        if (later && listen.websocket.firstFrameToken && facts.target === '/') return { kind: 'first-frame', about };
-        return { ...credential, about };
-      }
-      about.caller = credential.caller.name;
-      about.token = credential.token;
-      const acting = actingFor(credential.caller, head.onBehalf);
-      if ('kind' in acting) return { ...acting, about };
-      const { caller, onBehalf } = acting;
-      about.caller = caller.name;
-      if (onBehalf) about.onBehalf = onBehalf;
-      about.policy = caller;
-      about.scopes = caller.scopes;
+      const shown = { authorization, assertion: head.assertion, certificate: facts.certificate };
+      const judge = (credential: Admissible): Decision | Promise<Decision> => {
+        if (credential.kind === 'refuse') {
+          const later = upgrade && authorization === undefined && credential.code === 'missing_token';
+          if (later && listen.websocket.firstFrameToken && facts.target === '/') return { kind: 'first-frame', about };
+          return { ...credential, about };
+        }
+        about.caller = credential.caller.name;
+        about.token = credential.token;
+        if (credential.assertion) about.assertion = credential.assertion;
+        const acting = actingFor(credential.caller, head.onBehalf);
+        if ('kind' in acting) return { ...acting, about };
+        const { caller, onBehalf } = acting;
+        about.caller = caller.name;
+        if (onBehalf) about.onBehalf = onBehalf;
+        about.policy = caller;
+        about.scopes = caller.scopes;
 
-      // 2 authorize
-      if (upgrade) return admitSocket(facts, head, caller, upgrade.protocol, about);
-      const request = { method: facts.method, path: target.path, openclaw: head.openclaw, now: now() };
-      const permission = authorize(caller, request, (route) => (about.route = route));
-      if (permission.kind === 'refuse') return { ...(wantsUpgrade(caller, request, permission) ?? permission), about };
-      const { route, dropped, wouldRefuse } = permission;
-      about.dropped = dropped;
-      about.agent = headerIn(permission.headers, 'x-openclaw-agent-id');
-      about.sessionKey = headerIn(permission.headers, 'x-openclaw-session-key');
-      if (wouldRefuse) about.wouldRefuse = wouldRefuse;
-      if (permission.tools) about.tools = permission.tools;
-      const bodyLimit = Math.min(limits.body, route.bodyLimit ?? limits.body, caller.limits?.body ?? limits.body);
-      if (head.contentLength !== undefined && head.contentLength > bodyLimit) {
-        return { ...refuseLargeBody(bodyLimit), about };
-      }
+        // 2 authorize
+        if (upgrade) return admitSocket(facts, head, caller, upgrade.protocol, about);
+        const request = { method: facts.method, path: target.path, openclaw: head.openclaw, now: now() };
+        const permission = authorize(caller, request, (route) => (about.route = route));
+        if (permission.kind === 'refuse')
+          return { ...(wantsUpgrade(caller, request, permission) ?? permission), about };
+        const { route, dropped, wouldRefuse } = permission;
+        about.dropped = dropped;
+        about.agent = headerIn(permission.headers, 'x-openclaw-agent-id');
+        about.sessionKey = headerIn(permission.headers, 'x-openclaw-session-key');
+        if (wouldRefuse) about.wouldRefuse = wouldRefuse;
+        if (permission.tools) about.tools = permission.tools;
+        const bodyLimit = Math.min(limits.body, route.bodyLimit ?? limits.body, caller.limits?.body ?? limits.body);
+        if (head.contentLength !== undefined && head.contentLength > bodyLimit) {
+          return { ...refuseLargeBody(bodyLimit), about };
+        }
 
-      // 3 admit
-      if (unaudited()) return { ...refuse('audit_unavailable'), about };
-      const admission = limiter.admit(caller.name, caller.limits ?? NO_LIMITS);
+        // 3 admit
+        if (unaudited()) return { ...refuse('audit_unavailable'), about };
+        const admission = limiter.admit(caller.name, caller.limits ?? NO_LIMITS);
 
-      // 4 present
-      const present = (admitted: Admitted | Refusal): Decision => {
-        if (admitted.kind === 'refuse') return { ...admitted, about };
-        const ours = presenter.present({ caller, route, peer, host: head.hostField });
-        return {
-          kind: 'forward',
-          about,
-          route,
-          headers: outgoing(facts, head, about.trace as Trace, [...permission.headers, ...ours]),
-          hasBody: head.hasBody,
-          contentLength: head.contentLength,
-          bodyLimit,
-          expectContinue: head.expectContinue && head.hasBody,
-          scopes: caller.scopes,
-          tools: permission.tools,
-          answerHeaders: admitted.headers,
-          release: admitted.release,
+        // 4 present
+        const present = (admitted: Admitted | Refusal): Decision => {
+          if (admitted.kind === 'refuse') return { ...admitted, about };
+          const ours = presenter.present({ caller, route, peer, host: head.hostField });
+          return {
+            kind: 'forward',
+            about,
+            route,
+            headers: outgoing(facts, head, about.trace as Trace, [...permission.headers, ...ours]),
+            hasBody: head.hasBody,
+            contentLength: head.contentLength,
+            bodyLimit,
+            expectContinue: head.expectContinue && head.hasBody,
+            scopes: caller.scopes,
+            tools: permission.tools,
+            answerHeaders: admitted.headers,
+            release: admitted.release,
+          };
         };
+        return admission instanceof Promise ? admission.then(present) : present(admission);
       };
-      return admission instanceof Promise ? admission.then(present) : present(admission);
+      const credential = authenticate(shown, peer);
+      return credential instanceof Promise ? credential.then(judge) : judge(credential);
     },
 
-    recheck({ caller: name, token, certificate, onBehalf, policy, route, peer, tools, wouldRefuse, socket }, starting) {
-      if (name === undefined || route === undefined) return undefined;
-      const credential = callers.find({ token, certificate }, now());
-      const goesOn = credential.kind === 'caller' || (isExpired(credential) && !stream.endAtExpiry && !starting);
-      const { caller: owner } = credential;
-      if (!goesOn || owner === undefined) return credential as Refusal;
-      const caller = onBehalf && owner.onBehalf ? actFor(owner, onBehalf) : owner;
-      if (caller.name !== name) return refuse('invalid_token', { reason: `the credential is ${caller.name}'s now` });
-      if (!mayComeFrom(caller, peer)) return refuse('invalid_token', { reason: elsewhere(caller, peer) });
-      const keeps =
-        'websocket' in route
-          ? socket !== undefined && keepsSocket(caller, socket)
-          : keepsRoute(caller, route, tools) || (wouldRefuse && reportsOnly(caller, route, now()));
-      if (!keeps) {
-        const reason = `${name} may not use this route any more`;
-        return refuse('insufficient_scope', { reason, ...('scope' in route && { scope: route.scope }) });
-      }
-      if (!starting) return undefined;
-      // Its headers are built: they would tell the gateway what the caller was allowed before. A WebSocket has its grant.
-      if (!('websocket' in route) && policy !== undefined && !keepsPolicy(policy, caller))
-        return refuse('request_timeout', CHANGED);
-      // The audit may have failed since it was let through.
-      return unaudited() ? refuse('audit_unavailable') : undefined;
-    },
+    recheck: createRecheck(parts),
   };
 
   /** Too many failures change the answer to a failing credential alone: a valid one passes from anywhere, at any time. */
-  function authenticate(shown: Shown, peer: string | undefined): Authenticated | Refusal {
+  function authenticate(shown: Shown, peer: string | undefined): Admissible | Promise<Admissible> {
     const credential = callers.authenticate(shown, now());
+    if (credential instanceof Promise) return credential.then((later) => countFailure(later, peer));
+    return countFailure(credential, peer);
+  }
+
+  function countFailure(credential: Authenticated | Unauthenticated, peer: string | undefined): Admissible {
     const { caller } = credential;
     // From elsewhere nobody learns that a token is one, not even that its time is wrong.
     const away = caller !== undefined && !mayComeFrom(caller, peer);
     if (credential.kind === 'caller' && !away) return credential;
     const tokenId = credential.kind === 'caller' ? credential.token?.id : credential.tokenId;
     const refusal = away ? awayFrom(credential, caller, peer) : (credential as Refusal);
-    // A certificate cannot be guessed.
     if (UNCOUNTED.has(refusal.code)) return refusal;
     const retryAfter = limiter.failedLogin(peer, tokenId);
     if (retryAfter === undefined) return refusal;
@@ -228,25 +209,18 @@ export function createGate(parts: GateParts): Gate {
 }
 
 const NO_LIMITS: CallerLimits = {};
-const UNCOUNTED: ReadonlySet<string> = new Set(['missing_token', 'invalid_certificate', 'expired_certificate']);
-
-const CHANGED = {
-  message: 'What this caller is allowed has changed before the request had arrived. Send it again.',
-  reason: 'the policy of the caller has changed',
-} as const;
+/** A certificate cannot be guessed; and where nobody could be asked, nothing failed. */
+const UNCOUNTED: ReadonlySet<string> = new Set([
+  'missing_token',
+  'invalid_certificate',
+  'expired_certificate',
+  'identity_unavailable',
+]);
 
 /** As whatever names nobody here is answered. */
-function awayFrom(credential: Authenticated | Refusal, caller: Caller, peer: string | undefined): Refusal {
+function awayFrom(credential: Admissible, caller: Caller, peer: string | undefined): Refusal {
   const byCertificate = credential.kind === 'caller' && credential.token === undefined;
   return refuse(byCertificate ? 'invalid_certificate' : 'invalid_token', { reason: elsewhere(caller, peer) });
-}
-
-function mayComeFrom({ from }: Caller, peer: string | undefined): boolean {
-  return from === undefined || (peer !== undefined && contains(from, peer));
-}
-
-function elsewhere({ name }: Caller, peer: string | undefined): string {
-  return `${name} may not call from ${peer ?? 'a unix socket'}`;
 }
 
 function headerIn(headers: readonly string[], name: string): string | undefined {

@@ -1,7 +1,7 @@
 /** Callers by the JWT of an issuer (RFC 7519, with the practices of RFC 8725). */
 import type { errors, JWTHeaderParameters, JWTVerifyOptions } from 'jose';
 import { tokenId } from '../config/callers.ts';
-import type { IssuerConfig } from '../config/issuers.ts';
+import type { IssuerConfig, TokenHeader } from '../config/issuers.ts';
 import type { Refusal } from '../errors.ts';
 import { parseUnambiguous } from '../json.ts';
 import type { Caller, RawToken, Token } from '../types.ts';
@@ -22,6 +22,8 @@ export interface VerifiedToken extends Token {
   /** `iss`. */
   readonly issuer: string;
   readonly claims: Json;
+  /** Where it was shown. */
+  readonly header: TokenHeader;
   /** Of the key that signed it. */
   readonly keyId: string;
   /** By which it was verified, as one text. */
@@ -41,15 +43,23 @@ export interface JwtDeps extends KeysDeps {
 
 /** Times are milliseconds since the epoch. */
 export interface JwtVerifier {
+  /** Where tokens of these issuers are shown. */
+  readonly headers: ReadonlySet<TokenHeader>;
   /**
    * A token that is remembered is answered at once. Whatever a token or a provider is like, it does not reject.
    *
    * @param token anything that `isJwtShape`
    * @param hash its SHA-256, 64 lower-case hex digits
+   * @param header where it was shown: each issuer has one place for its tokens
    * @returns the caller; a refusal with a 401 code whose reason quotes nothing of the token; `identity_unavailable`
    *   where it cannot be told
    */
-  verify(token: RawToken, hash: string, now: number): Verified | Unauthenticated | Promise<Verified | Unauthenticated>;
+  verify(
+    token: RawToken,
+    hash: string,
+    header: TokenHeader,
+    now: number,
+  ): Verified | Unauthenticated | Promise<Verified | Unauthenticated>;
   /**
    * Whom a token names by now, for a request that was let through before, by this verifier or an earlier one.
    *
@@ -104,14 +114,15 @@ export async function createJwtVerifier(
   const remembered = new Map<string, Verified>();
 
   return {
-    verify(token, hash, now) {
+    headers: new Set(issuers.map(({ header }) => header)),
+    verify(token, hash, header, now) {
       const known = remembered.get(hash);
-      if (known) {
+      if (known?.token.header === header) {
         const answer = judge(known.token, now, known.caller);
         if (answer.kind === 'caller' || answer.caller) return answer;
         remembered.delete(hash);
       }
-      return verifyAnew(token, hash, now);
+      return verifyAnew(token, hash, header, now);
     },
     find(token, now) {
       const review = trusted.get(token.issuer)?.review;
@@ -132,16 +143,22 @@ export async function createJwtVerifier(
     const issuer = trusted.get(token.issuer);
     if (issuer?.rules !== token.rules) return invalid(token.hash, 'the rules of its issuer have changed');
     const set = issuer.keys.current(now);
-    if (!set) return unavailable(token.hash, `no keys of ${issuer.config.name}`);
-    if (!set.ids.has(token.keyId)) return invalid(token.hash, 'the key that signed it is gone');
+    if (set && !set.ids.has(token.keyId)) return invalid(token.hash, 'the key that signed it is gone');
     const caller = known ?? deps.callerFrom(issuer.config, token.claims);
     if ('kind' in caller) return { ...caller, tokenId: token.id };
     const { id, notBefore = -Infinity, expires = -Infinity } = token;
-    if (notBefore <= now && now < expires) return { kind: 'caller', caller, token };
-    return timeWrong(now < notBefore ? 'not_yet_valid_token' : 'expired_token', id, caller);
+    // Its end holds whether its provider can be asked or not.
+    if (now >= expires) return timeWrong('expired_token', id, caller);
+    if (now < notBefore) return timeWrong('not_yet_valid_token', id, caller);
+    return set ? { kind: 'caller', caller, token } : unavailable(token.hash, `no keys of ${issuer.config.name}`);
   }
 
-  async function verifyAnew(token: RawToken, hash: string, now: number): Promise<Verified | Unauthenticated> {
+  async function verifyAnew(
+    token: RawToken,
+    hash: string,
+    place: TokenHeader,
+    now: number,
+  ): Promise<Verified | Unauthenticated> {
     const read = readUnverified(token);
     if (typeof read === 'string') return invalid(hash, read);
     const { header, iss } = read;
@@ -149,6 +166,7 @@ export async function createJwtVerifier(
     if (!issuer) return invalid(hash, 'its iss is no issuer here');
     const { config, keys, rules, options, review } = issuer;
     const about = `a token of ${config.name}: `;
+    if (config.header !== place) return invalid(hash, `${about}it was shown in ${place}`);
     if (review) return review.verify(token, hash, now);
     if (!config.algorithms.includes(header.alg)) return invalid(hash, `${about}its alg is not allowed`);
     if (header.crit !== undefined) return invalid(hash, `${about}it has crit`);
@@ -203,6 +221,7 @@ export async function createJwtVerifier(
         ...(begins > -Infinity && { notBefore: begins }),
         issuer: config.issuer,
         claims,
+        header: config.header,
         keyId,
         rules,
       };
@@ -222,9 +241,9 @@ export async function createJwtVerifier(
 }
 
 /** What a token is verified by, beside keys and claims that name the caller: those are asked each time. */
-function rulesOf({ issuer, audience, algorithms, requireTyp, clockTolerance, keys }: IssuerConfig): string {
+function rulesOf({ issuer, audience, algorithms, requireTyp, clockTolerance, header, keys }: IssuerConfig): string {
   const api = keys.kind === 'tokenReview' ? keys.api : undefined;
-  return JSON.stringify([issuer, audience, algorithms, requireTyp, clockTolerance, api]);
+  return JSON.stringify([issuer, audience, algorithms, requireTyp, clockTolerance, header, api]);
 }
 
 function optionsOf({ issuer, audience, algorithms, requireTyp, clockTolerance }: IssuerConfig): JWTVerifyOptions {

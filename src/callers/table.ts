@@ -1,22 +1,26 @@
-/** Who calls: the table of bearer tokens, by hash, and of client certificates, by name. */
+/** Who calls: the table of bearer tokens, by hash, and of client certificates, by name; and the tokens of issuers. */
 import { timingSafeEqual } from 'node:crypto';
 import { refuse, type Refusal } from '../errors.ts';
 import { tokenId } from '../config/callers.ts';
-import { readBearer } from '../headers/bearer.ts';
-import type { Caller, ClientCertificate, Token } from '../types.ts';
-import { hasValidChecksum, hashToken, isMintedShape } from './token.ts';
+import { LONGEST_TOKEN, readBearer } from '../headers/bearer.ts';
+import type { Caller, ClientCertificate, RawToken, Token } from '../types.ts';
+import { isJwtShape, LONGEST_JWT, type JwtVerifier, type VerifiedToken } from './jwt.ts';
+import { hasValidChecksum, hashToken, isMinted, isMintedShape } from './token.ts';
 
-/** What a caller shows: the value of `Authorization`, and the certificate of its connection. */
+/** What a caller shows: the values of two headers, and the certificate of its connection. */
 export interface Shown {
   readonly authorization: string | undefined;
+  /** `Cf-Access-Jwt-Assertion`. */
+  readonly assertion?: string | undefined;
   readonly certificate?: ClientCertificate | undefined;
 }
 
-/** The caller that was named, and the token if there was one. */
+/** The caller that was named, and the token if there was one; an assertion beside a bearer stands apart. */
 export interface Authenticated {
   readonly kind: 'caller';
   readonly caller: Caller;
   readonly token: Token | undefined;
+  readonly assertion?: VerifiedToken;
 }
 
 /** Why nobody is named. */
@@ -27,21 +31,28 @@ export type Unauthenticated = Refusal & {
   readonly caller?: Caller;
 };
 
+/** Who is named, or why nobody is. */
+export type Answer = Authenticated | Unauthenticated;
+
 /** The callers, by what they show. Times are milliseconds since the epoch. */
 export interface CallerTable {
-  /** @returns the caller, or a refusal with one of the 401 codes */
-  readonly authenticate: (shown: Shown, now: number) => Authenticated | Unauthenticated;
+  /**
+   * @returns the caller, or a refusal with one of the 401 codes, or `identity_unavailable`; at once, but for the token
+   *   of an issuer that was not seen before. It does not reject
+   */
+  readonly authenticate: (shown: Shown, now: number) => Answer | Promise<Answer>;
   /**
    * Who is named by now, for a request that was let through before.
    *
-   * @param before the token and the certificate of then
+   * @param before the tokens and the certificate of then
    */
-  readonly find: (before: Credentials, now: number) => Authenticated | Unauthenticated;
+  readonly find: (before: Credentials, now: number) => Answer;
 }
 
 /** What a request was let through with. */
 export interface Credentials {
   readonly token?: Pick<Token, 'hash'> | undefined;
+  readonly assertion?: VerifiedToken | undefined;
   readonly certificate?: ClientCertificate | undefined;
 }
 
@@ -71,11 +82,13 @@ interface Entry {
  *
  * @param callers every caller with their tokens and certificates; hashes and names are unique
  * @param rules how certificates count
+ * @param jwts verifies the tokens of issuers; `undefined`: there are none
  * @returns the table
  */
 export function createCallerTable(
   callers: readonly Caller[],
   { credentials, trusts, required }: CertificateRules = NO_CERTIFICATES,
+  jwts?: JwtVerifier,
 ): CallerTable {
   const byHash = new Map<string, Entry>();
   const byCertificate = new Map<string, Caller>();
@@ -88,37 +101,68 @@ export function createCallerTable(
     }
   }
   const nobody = Buffer.alloc(32);
+  const longest = jwts ? LONGEST_JWT : LONGEST_TOKEN;
 
   return {
-    authenticate({ authorization, certificate }, now) {
-      const bearer = readBearer(authorization);
-      if (bearer === 'malformed') return refuse('invalid_token', { reason: 'not a b64token of 24 to 512 characters' });
-      return bearer === 'missing' ? judge(undefined, certificate, now) : judge(byToken(), certificate, now);
-
-      function byToken(): Authenticated | Unauthenticated {
-        const { token } = bearer as Exclude<typeof bearer, string>;
-        const hash = hashToken(token);
-        const entry = byHash.get(hash);
-        const confirmed = timingSafeEqual(Buffer.from(hash, 'hex'), entry?.digest ?? nobody);
-        if (entry && confirmed) return whileValid(entry, now);
-        const typo = isMintedShape(token) && !hasValidChecksum(token);
-        const reason = typo ? 'checksum mismatch: mistyped or cut' : 'unknown token';
-        return { ...refuse('invalid_token', { reason }), tokenId: tokenId(hash) };
+    authenticate({ authorization, assertion, certificate }, now) {
+      const bearer = readBearer(authorization, longest);
+      if (bearer === 'malformed') {
+        return refuse('invalid_token', { reason: `not a b64token of 24 to ${longest} characters` });
       }
+      const named = bearer === 'missing' ? undefined : lookUp(bearer.token, now);
+      const asserted = assertion === undefined ? undefined : verifyAssertion(assertion as RawToken, now);
+      if (!(named instanceof Promise) && !(asserted instanceof Promise)) {
+        return judge(beside(named, asserted), certificate, now);
+      }
+      return Promise.all([named, asserted]).then(([one, other]) => judge(beside(one, other), certificate, now));
     },
-    find({ token, certificate }, now) {
-      const entry = token && byHash.get(token.hash);
-      if (token && !entry) return refuse('invalid_token', { reason: 'the token was revoked' });
-      return judge(entry && whileValid(entry, now), certificate, now);
+    find({ token, assertion, certificate }, now) {
+      return judge(beside(token && findToken(token, now), assertion && findIssued(assertion, now)), certificate, now);
     },
   };
 
+  /** The first table that a token belongs to decides about it. */
+  function lookUp(token: RawToken, now: number): Answer | Promise<Answer> {
+    const hash = hashToken(token);
+    const entry = byHash.get(hash);
+    const confirmed = timingSafeEqual(Buffer.from(hash, 'hex'), entry?.digest ?? nobody);
+    if (entry && confirmed) return whileValid(entry, now);
+    if (jwts && !isMinted(token) && isJwtShape(token)) return jwts.verify(token, hash, 'authorization', now);
+    const typo = isMintedShape(token) && !hasValidChecksum(token);
+    const reason = typo ? 'checksum mismatch: mistyped or cut' : 'unknown token';
+    return { ...refuse('invalid_token', { reason }), tokenId: tokenId(hash) };
+  }
+
+  /** Without an issuer whose tokens come so, it is a header like any other. */
+  function verifyAssertion(assertion: RawToken, now: number): Answer | undefined | Promise<Answer> {
+    if (!jwts?.headers.has('cf-access-jwt-assertion')) return undefined;
+    return jwts.verify(assertion, hashToken(assertion), 'cf-access-jwt-assertion', now);
+  }
+
+  function findToken(token: Pick<Token, 'hash'>, now: number): Answer {
+    if ('issuer' in token) return findIssued(token as VerifiedToken, now);
+    const entry = byHash.get(token.hash);
+    return entry ? whileValid(entry, now) : refuse('invalid_token', { reason: 'the token was revoked' });
+  }
+
+  function findIssued(token: VerifiedToken, now: number): Answer {
+    return jwts?.find(token, now) ?? refuse('invalid_token', { reason: 'no issuer is trusted any more' });
+  }
+
+  /** Both must be valid, and name one caller unless the bearer alone does. */
+  function beside(bearer: Answer | undefined, asserted: Answer | undefined): Answer | undefined {
+    if (!bearer || !asserted) return bearer ?? asserted;
+    if (bearer.kind === 'refuse') return bearer;
+    if (asserted.kind === 'refuse') return asserted;
+    if (credentials !== 'bearer' && bearer.caller.name !== asserted.caller.name) {
+      const names = `${asserted.caller.name}, and the token ${bearer.caller.name}`;
+      return refuse('invalid_token', { message: TWO_CALLERS, reason: `the assertion names ${names}` });
+    }
+    return { ...bearer, assertion: asserted.token as VerifiedToken };
+  }
+
   /** A certificate must be valid whoever is named; where both a bearer and it name somebody, it must be the same. */
-  function judge(
-    bearer: Authenticated | Unauthenticated | undefined,
-    certificate: ClientCertificate | undefined,
-    now: number,
-  ): Authenticated | Unauthenticated {
+  function judge(bearer: Answer | undefined, certificate: ClientCertificate | undefined, now: number): Answer {
     if (certificate === undefined) {
       if (required) return refuse('invalid_certificate', { reason: 'a client certificate is required by now' });
       return bearer ?? refuse('missing_token');
@@ -133,10 +177,7 @@ export function createCallerTable(
     return { ...refuse('expired_certificate', reason === undefined ? {} : { reason }), caller: named.caller };
   }
 
-  function name(
-    bearer: Authenticated | Unauthenticated | undefined,
-    certificate: ClientCertificate,
-  ): Authenticated | Unauthenticated {
+  function name(bearer: Answer | undefined, certificate: ClientCertificate): Answer {
     if (bearer && (bearer.kind === 'refuse' || credentials === 'bearer')) return bearer;
     const owners = ownersOf(certificate);
     const [owner, another] = owners;
@@ -163,6 +204,8 @@ export function createCallerTable(
   }
 }
 
+const TWO_CALLERS =
+  'The token and the assertion of Cloudflare Access name two callers. The operator can set listen.credentials to bearer, so that the token alone names the caller.';
 const NAMELESS =
   'The client certificate names no caller here. Its operator can add it to callers[].certificates, or send a token as "Authorization: Bearer <token>".';
 
@@ -174,7 +217,7 @@ function wordsFor({ id }: ClientCertificate, how: string): string {
   return `certificate ${id} ${how}`;
 }
 
-function whileValid({ caller, token }: Entry, now: number): Authenticated | Unauthenticated {
+function whileValid({ caller, token }: Entry, now: number): Answer {
   const about = { reason: `token ${token.id} of ${caller.name}` };
   if (token.notBefore !== undefined && now < token.notBefore)
     return { ...refuse('not_yet_valid_token', about), tokenId: token.id, caller };

@@ -43,7 +43,7 @@ export async function createTokenReview(issuer: IssuerConfig, deps: TokenReviewD
     lateness: clockTolerance,
     rules,
     callerFrom,
-    complete: (token) => ({ ...token, issuer: issuer.issuer, keyId: '' }),
+    complete: (token) => ({ ...token, issuer: issuer.issuer, header: issuer.header, keyId: '' }),
   });
 
   return createAnswers<ReviewedToken>(

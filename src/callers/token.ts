@@ -41,6 +41,14 @@ export function checksumOf(body: string): string {
 
 /**
  * @param token any text
+ * @returns whether it begins as minted ones do, so that it is nobody else's
+ */
+export function isMinted(token: string): boolean {
+  return token.startsWith(MARK);
+}
+
+/**
+ * @param token any text
  * @returns whether it looks minted: mark, length and alphabet
  */
 export function isMintedShape(token: string): boolean {

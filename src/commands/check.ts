@@ -1,9 +1,8 @@
 /** `auth-shim check`: whether the configuration can run, and what deserves a word. */
 import { resolve } from 'node:path';
-import { ConfigError, formatIssue, type Config, type ConfigIssue, type GatewayAuth } from '../config/config.ts';
+import { ConfigError, formatIssue, type Config, type ConfigIssue } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { hasRelays, LOCAL_PASSWORD_RELEASES } from '../config/warnings.ts';
-import type { Caller } from '../types.ts';
 import { configWorld } from './config-world.ts';
 import { EXIT } from './exit.ts';
 import type { World } from './world.ts';
@@ -47,17 +46,22 @@ export async function runCheck(world: World, options: CheckOptions): Promise<num
 }
 
 /** What a relay would find in the folder of its devices, at a caller's connect and not before. */
-async function deviceFaults({ cwd }: World, { callers, gateway: { deviceStore } }: Config): Promise<ConfigIssue[]> {
-  if (!hasRelays(callers) || deviceStore === undefined || deviceStore === 'memory') return [];
+async function deviceFaults({ cwd }: World, config: Config): Promise<ConfigIssue[]> {
+  const { deviceStore } = config.gateway;
+  if (!hasRelays(config) || deviceStore === undefined || deviceStore === 'memory') return [];
   const { openDeviceStore, ownUser } = await import('../gateway/device-store.ts');
   const { faults } = await openDeviceStore({ folder: resolve(cwd, deviceStore.folder) }, { owner: ownUser() }).list();
   return faults.map(({ message }) => ({ level: 'warning', path: 'gateway.deviceStore', message }));
 }
 
 function summary(config: Config): string {
-  const { callers, gateway } = config;
-  const count = `${callers.length} ${callers.length === 1 ? 'caller' : 'callers'}`;
-  return `${count}, gateway ${gateway.origin} (${gateway.auth.mode})${relayWords(callers, gateway.auth)}${tlsWords(config)}`;
+  const { callers, issuers, gateway } = config;
+  const counts = [countOf(callers, 'caller'), ...(issuers.length > 0 ? [countOf(issuers, 'issuer')] : [])].join(', ');
+  return `${counts}, gateway ${gateway.origin} (${gateway.auth.mode})${relayWords(config)}${tlsWords(config)}`;
+}
+
+function countOf({ length }: readonly unknown[], what: string): string {
+  return `${length} ${what}${length === 1 ? '' : 's'}`;
 }
 
 /** Until when the shim can show its own certificates, to callers and to the gateway. */
@@ -77,8 +81,9 @@ function tlsWords({ listen, certificates }: Config): string {
 }
 
 /** How WebSockets get past a gateway that wants to be told of its callers by a proxy; without a password it is a warning. */
-function relayWords(callers: readonly Caller[], auth: GatewayAuth): string {
-  if (!hasRelays(callers) || auth.mode !== 'trusted-proxy' || auth.password === undefined) return '';
+function relayWords(config: Config): string {
+  const { auth } = config.gateway;
+  if (!hasRelays(config) || auth.mode !== 'trusted-proxy' || auth.password === undefined) return '';
   return `, WebSockets relayed with its local password and no forwarded headers (${LOCAL_PASSWORD_RELEASES})`;
 }
 

@@ -1,11 +1,10 @@
 /** `auth-shim device …`: shows and removes the device identities that the shim keeps for its callers. */
 import { resolve } from 'node:path';
 import { ConfigError } from '../config/config.ts';
-import { loadDevices } from '../config/load.ts';
+import { loadDevices, type DevicesPlace } from '../config/load.ts';
 import { CALLER_NAME, CALLER_NAME_WORDS } from '../config/schema.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { DeviceStoreError, openDeviceStore, type DeviceStore } from '../gateway/device-store.ts';
-import type { Caller } from '../types.ts';
 import { configWorld } from './config-world.ts';
 import { EXIT } from './exit.ts';
 import { table } from './table.ts';
@@ -27,13 +26,13 @@ export interface DeviceListOptions {
  */
 export function runDeviceList(world: World, { config, json }: DeviceListOptions): Promise<number> {
   return telling(world, async () => {
-    const { store, callers } = await openStore(world, config);
+    const { store, callers, issuers } = await openStore(world, config);
     const { devices, faults } = await store.list();
     const rows = devices.map(({ caller, id, createdAt }) => ({
       caller,
       deviceId: id,
       createdAt: new Date(createdAt).toISOString(),
-      configured: callers.some(({ name }) => name === caller.split('/', 1)[0]),
+      configured: [...callers, ...issuers].some(({ name }) => name === namerOf(caller)),
       remove: removal(id),
     }));
     if (json) {
@@ -69,8 +68,7 @@ export interface DeviceForgetOptions {
  */
 export function runDeviceForget(world: World, { config, name }: DeviceForgetOptions): Promise<number> {
   return telling(world, async () => {
-    // Of another shim's caller: the name of that shim, a slash, and what it calls its caller.
-    if (!CALLER_NAME.test(name.split('/', 1)[0] as string)) {
+    if (!CALLER_NAME.test(namerOf(name))) {
       world.stderr(`${CALLER_NAME_WORDS}\n`);
       return EXIT.usage;
     }
@@ -99,8 +97,8 @@ class NoFolderError extends Error {}
 async function openStore(
   world: World,
   config: string,
-): Promise<{ readonly store: DeviceStore; readonly callers: readonly Caller[] }> {
-  const { callers, deviceStore } = await loadDevices(config, configWorld(world));
+): Promise<{ readonly store: DeviceStore } & Omit<DevicesPlace, 'deviceStore'>> {
+  const { deviceStore, ...named } = await loadDevices(config, configWorld(world));
   if (deviceStore === undefined) throw new NoFolderError(`${config} has no gateway.deviceStore: no identity is kept`);
   if (deviceStore === 'memory') {
     throw new NoFolderError(
@@ -108,7 +106,7 @@ async function openStore(
         `shim has there, and its end forgets it. "${SHOW}" shows the gateway's records, as shim:CALLER@INSTANCE`,
     );
   }
-  return { store: openDeviceStore({ folder: resolve(world.cwd, deviceStore.folder) }), callers };
+  return { store: openDeviceStore({ folder: resolve(world.cwd, deviceStore.folder) }), ...named };
 }
 
 async function telling(world: World, command: () => Promise<number>): Promise<number> {
@@ -121,4 +119,9 @@ async function telling(world: World, command: () => Promise<number>): Promise<nu
     }
     throw error;
   }
+}
+
+/** The caller itself; or the shim or the issuer that calls it so: `shim/name`, `issuer:name`. */
+function namerOf(caller: string): string {
+  return caller.split(/[/:]/, 1)[0] as string;
 }

@@ -2,6 +2,7 @@
 import type { BlockList } from 'node:net';
 import type { Caller, Route } from '../types.ts';
 import type { AuditConfig } from './audit.ts';
+import type { IssuerConfig } from './issuers.ts';
 
 /** How the gateway itself authenticates (`gateway.auth.mode` of its own configuration). */
 export type GatewayAuth =
@@ -120,6 +121,8 @@ export interface Config {
     readonly deviceStore?: DeviceStoreConfig;
   };
   readonly callers: readonly Caller[];
+  /** Whose JWTs name callers too. */
+  readonly issuers: readonly IssuerConfig[];
   readonly certificates: readonly CertificateInUse[];
   /** What `routes:` adds to the default table, after `closedRoutes` left it. */
   readonly routes: readonly Route[];
@@ -139,8 +142,11 @@ export interface Config {
   readonly stream: {
     readonly heartbeat: number;
     readonly gatewayIdle: number;
-    /** Whether a token that expires ends the streams that it opened. */
-    readonly endAtExpiry: boolean;
+    /**
+     * Whether a credential that expires ends the streams that it opened; `undefined`: all but HTTP responses of an
+     * issuer's token.
+     */
+    readonly endAtExpiry: boolean | undefined;
   };
   /** Milliseconds. */
   readonly drain: { readonly delay: number; readonly timeout: number };

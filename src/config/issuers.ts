@@ -36,12 +36,16 @@ export type IssuerKeys =
   /** A Kubernetes API server has them: it is asked about each token. `cache`: how long its word is taken. */
   | { readonly kind: 'tokenReview'; readonly api: string; readonly cache: number };
 
+/** The request header, lower case, in which tokens are shown: as a bearer, or as Cloudflare Access adds them. */
+export type TokenHeader = 'authorization' | 'cf-access-jwt-assertion';
+
 /** One issuer. Times are milliseconds. */
 export interface IssuerConfig extends ClaimRules {
   /** `iss`, byte for byte. */
   readonly issuer: string;
   /** At least one; `aud` must have one of them. */
   readonly audience: readonly string[];
+  readonly header: TokenHeader;
   readonly keys: IssuerKeys;
   /** Whom the TLS of its URLs is verified against, PEM; `undefined`: the authorities that Node knows. */
   readonly ca?: string;
@@ -57,6 +61,8 @@ export interface IssuerConfig extends ClaimRules {
 }
 
 const TYP = 'expected the type of the header, such as JWT or at+jwt';
+const HEADERS = ['Authorization', 'Cf-Access-Jwt-Assertion'] as const;
+const HEADER = `expected ${HEADERS.join(' or ')}`;
 
 /**
  * @param caller the shape of one of `callers`: what it has beside name and credentials, an issuer's callers have in common
@@ -69,6 +75,7 @@ export function rawIssuers(caller: CallerSchema, reference: z.ZodType<Reference>
       ...rawClaimRules(caller),
       issuer: tokenValue,
       audience,
+      header: z.enum(HEADERS, HEADER).optional(),
       jwksUri: z.string().optional(),
       discovery: z.union([z.literal(true), z.string()], 'expected true, or the URL of the document').optional(),
       jwksFile: filePath.optional(),
@@ -145,6 +152,7 @@ async function buildIssuer(
     ...rules,
     issuer,
     audience: listOf(raw.audience),
+    header: (raw.header ?? 'Authorization').toLowerCase() as TokenHeader,
     ...keys,
     clockTolerance,
     maxStale,

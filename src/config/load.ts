@@ -8,6 +8,8 @@ import { issuesOf, readCallersFile, type CallersPlace } from './callers-file.ts'
 import { readDocument } from './document.ts';
 import { buildDeviceStore, buildGatewayAuth } from './gateway.ts';
 import { bareHost, buildHop } from './hop.ts';
+import { buildIssuers, type IssuerConfig } from './issuers.ts';
+import { warnOfIssuers } from './issuer-warnings.ts';
 import { buildAdmin, buildListen, buildProbes, socketPath } from './listen.ts';
 import { buildCallerLimits, buildLimitStore } from './limits.ts';
 import { createReport, toIssues, type Path, type Report } from './report.ts';
@@ -15,7 +17,7 @@ import { buildRoutes } from './routes.ts';
 import { rawConfig, type RawConfig } from './schema.ts';
 import { checkShape, type Sound } from './shape.ts';
 import { fitsTimer, parseDuration, parseSize } from './units.ts';
-import { warn } from './warnings.ts';
+import { hasRelays, warn } from './warnings.ts';
 import { readFaultWords, resolvePath, type ConfigWorld } from './world.ts';
 
 const KIB = 1024;
@@ -53,6 +55,7 @@ export async function parseConfig(file: string, text: string, world: ConfigWorld
   // Without a fault every section was built.
   if (config === undefined) throw new ConfigError(file, [fault('the configuration is incomplete')]);
   warn(config, world.now, report, place?.report ?? report);
+  warnOfIssuers(config.issuers, report);
   return { config, warnings: [...toIssues(report.findings, document), ...issues()] };
 }
 
@@ -75,6 +78,7 @@ export async function parseCallers(file: string, text: string, world: ConfigWorl
 /** Where device identities are kept, and whose they can be. */
 export interface DevicesPlace {
   readonly callers: readonly Caller[];
+  readonly issuers: readonly IssuerConfig[];
   readonly deviceStore: DeviceStoreConfig | undefined;
 }
 
@@ -89,8 +93,8 @@ export interface DevicesPlace {
 export async function loadDevices(file: string, world: ConfigWorld): Promise<DevicesPlace> {
   const examined = await examine(file, readText(file, world), world);
   refuseFaultsOfText(file, examined);
-  const { raw, callers } = examined;
-  return { callers, deviceStore: buildDeviceStore(raw.gateway?.deviceStore, file, world) };
+  const { raw, callers, issuers } = examined;
+  return { callers, issuers, deviceStore: buildDeviceStore(raw.gateway?.deviceStore, file, world) };
 }
 
 function readText(file: string, world: ConfigWorld): string {
@@ -112,9 +116,11 @@ async function examine(file: string, text: string, world: ConfigWorld) {
   if (apart && raw.callers) report.error(['callersFile'], 'callers stand either here or in a file of their own', 'key');
   const place = apart && 'callers' in apart ? apart : undefined;
   const callers = place?.callers ?? buildCallers(raw.callers ?? [], context, report);
-  const config = await buildConfig(raw, callers, { file, world, report });
+  const source = { file, world, report };
+  const issuers = await buildIssuers(raw.issuers ?? [], { ...context, callers }, source);
+  const config = await buildConfig(raw, { callers, issuers }, source);
   const issues = (): readonly ConfigIssue[] => (place ? issuesOf(place) : ((apart as readonly ConfigIssue[]) ?? []));
-  return { raw, config, callers, place, issues, report, document };
+  return { raw, config, callers, issuers, place, issues, report, document };
 }
 
 /** What is wrong outside of the text, such as a variable that is not set, may be right where the shim runs. */
@@ -141,7 +147,7 @@ interface Source {
 /** Every section is looked at, whatever is wrong with the others. */
 async function buildConfig(
   raw: Sound<RawConfig>,
-  callers: readonly Caller[],
+  named: Pick<Config, 'callers' | 'issuers'>,
   source: Source,
 ): Promise<Config | undefined> {
   const { file, world, report } = source;
@@ -151,7 +157,7 @@ async function buildConfig(
   const store = buildLimitStore(raw.limits, source);
   const config = {
     listen,
-    callers,
+    ...named,
     certificates: [...certificates, ...(hop?.certificates ?? [])],
     ...buildRoutes(raw.routes ?? [], source, raw.gateway?.auth?.mode),
     limits: {
@@ -163,7 +169,7 @@ async function buildConfig(
     stream: {
       heartbeat: duration(raw.stream?.heartbeat, 15_000, ['stream', 'heartbeat'], report),
       gatewayIdle: duration(raw.stream?.gatewayIdle, 0, ['stream', 'gatewayIdle'], report),
-      endAtExpiry: raw.stream?.endAtExpiry ?? true,
+      endAtExpiry: raw.stream?.endAtExpiry,
     },
     drain: {
       delay: duration(raw.drain?.delay, 0, ['drain', 'delay'], report),
@@ -181,7 +187,6 @@ async function buildConfig(
   if (body < 1) report.error(['limits', 'body'], 'expected at least one byte');
   refuseSharedPorts(config, hop?.origin, report);
   const deviceStore = buildDeviceStore(raw.gateway?.deviceStore, file, world);
-  const relayed = callers.find(({ websocket }) => websocket === 'relay');
   if (raw.gateway?.auth?.mode === 'shim') {
     if (deviceStore !== undefined) {
       report.error(
@@ -190,10 +195,10 @@ async function buildConfig(
         'key',
       );
     }
-  } else if (relayed && raw.gateway && deviceStore === undefined) {
+  } else if (hasRelays(named) && raw.gateway && deviceStore === undefined) {
     report.error(
       ['gateway', 'deviceStore'],
-      `"websocket: relay" of ${relayed.name} needs it: a folder for the device identities, such as devices, or memory`,
+      `"websocket: relay" needs it: a folder for the device identities, such as devices, or memory`,
     );
   }
   if (hop === undefined || auth === undefined) return undefined;

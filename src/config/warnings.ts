@@ -46,7 +46,7 @@ export function warn(config: Config, now: number, report: Report, callersReport:
     const key = 'secret' in auth ? 'secret' : 'password';
     report.warning(['gateway', 'auth', key], `the gateway's ${key} is shorter than ${SHORTEST_SECRET} characters`);
   }
-  if (config.callers.length === 0) {
+  if (config.callers.length === 0 && config.issuers.length === 0) {
     callersReport.warning(
       ['callers'],
       'nobody may call: create a caller with "auth-shim token new NAME --scope operator.write"',
@@ -141,15 +141,19 @@ function warnOfCaller(caller: Caller, index: number, auth: GatewayAuth, now: num
 }
 
 /**
- * @param callers all of them
+ * @param config who can call
  * @returns whether the shim connects to the gateway for any, with a device of theirs
  */
-export function hasRelays(callers: readonly Caller[]): boolean {
-  return callers.some(({ websocket }) => websocket === 'relay');
+export function hasRelays({ callers, issuers }: Pick<Config, 'callers' | 'issuers'>): boolean {
+  return [...callers, ...issuers.map(({ policy }) => policy)].some(({ websocket }) => websocket === 'relay');
 }
 
-function warnOfRelays({ callers, listen, gateway: { auth, deviceStore } }: Config, report: Report): void {
-  if (!hasRelays(callers)) {
+function warnOfRelays(config: Config, report: Report): void {
+  const {
+    listen,
+    gateway: { auth, deviceStore },
+  } = config;
+  if (!hasRelays(config)) {
     if (listen.websocket.firstFrameToken) {
       report.warning(['listen', 'websocket', 'firstFrameToken'], 'no caller has "websocket: relay": it lets nobody in');
     }

@@ -34,8 +34,8 @@ export interface DatedDevice {
   readonly createdAt: number;
 }
 
-/** A caller's, or that of another shim, a slash, and what it calls its caller in visible ASCII. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}(?:\/[\x21-\x7e]{1,128})?$/;
+/** A caller's; or another shim, a slash, and what it calls its caller; or an issuer, a colon, and whom it names. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}(?:[/:][\x21-\x7e]{1,128})?$/;
 const ESCAPED = /[^A-Za-z0-9._@-]/g;
 /** Of every file system that is in use. */
 const LONGEST_FILE = 255;

@@ -90,15 +90,18 @@ export function ownUser(): number | undefined {
   }
 }
 
-/** Callers of another shim are as many as that says; each leaves a pairing record at the gateway. */
-const MOST_ON_BEHALF = 1_000;
+/** Callers of another shim or of an issuer are as many as that says; each leaves a pairing record at the gateway. */
+const MOST_OF_ONE = 1_000;
+
+/** `shim/name`, or `issuer:name`. */
+const NAMED_ELSEWHERE = /[/:]/;
 
 function refuseMore(caller: string, known: Iterable<string>): void {
-  const shim = caller.slice(0, caller.indexOf('/') + 1);
-  if (shim === '' || [...known].filter((one) => one.startsWith(shim)).length < MOST_ON_BEHALF) return;
+  const namer = caller.slice(0, caller.search(NAMED_ELSEWHERE) + 1);
+  if (namer === '' || [...known].filter((one) => one.startsWith(namer)).length < MOST_OF_ONE) return;
   throw new DeviceStoreError(
     'full',
-    `there are device identities of ${MOST_ON_BEHALF} callers of ${shim}…: "auth-shim device forget" makes room`,
+    `there are device identities of ${MOST_OF_ONE} callers of ${namer}…: "auth-shim device forget" makes room`,
     caller,
   );
 }
@@ -128,7 +131,7 @@ function folderStore(folder: string, now: () => number, owner: number | undefine
   const making = new Map<string, Promise<Device>>();
 
   async function make(caller: string): Promise<Device> {
-    if (caller.includes('/')) refuseMore(caller, await callersIn(folder));
+    if (NAMED_ELSEWHERE.test(caller)) refuseMore(caller, await callersIn(folder));
     const device = createDevice();
     for (;;) {
       if (await writeDevice(folder, caller, { device, createdAt: now() }, 'first')) return device;

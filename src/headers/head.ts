@@ -13,6 +13,7 @@ const BODYLESS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'DELETE
 const SINGLE: ReadonlySet<string> = new Set([
   'host',
   'authorization',
+  'cf-access-jwt-assertion',
   'content-length',
   'transfer-encoding',
   'expect',
@@ -36,6 +37,8 @@ export interface Head {
   /** `Host` as it came. */
   readonly hostField: string;
   readonly authorization: string | undefined;
+  /** `Cf-Access-Jwt-Assertion`. */
+  readonly assertion: string | undefined;
   readonly origin: string | undefined;
   /** `Access-Control-Request-Method` of a CORS preflight. */
   readonly requestMethod: string | undefined;
@@ -123,6 +126,7 @@ export function readHead(facts: RequestFacts): Head | Refusal {
     host: (hostParts[1] ?? (hostParts[2] as string)).toLowerCase(),
     hostField,
     authorization: single.get('authorization'),
+    assertion: single.get('cf-access-jwt-assertion'),
     origin: single.get('origin'),
     requestMethod,
     traceparent,

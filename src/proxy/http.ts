@@ -110,19 +110,19 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
         socket.destroy();
         return;
       }
+      socket.on('error', () => socket.destroy());
       const id = randomId();
-      let refusal: Refusal;
-      let about: About = { peer: req.socket.remoteAddress };
-      try {
-        // A method that no route has is refused before any store could be asked.
-        const decision = current().gate.decide(factsOf(req, certificateOf)) as Decision;
-        about = decision.about;
-        refusal = decision.kind === 'refuse' ? decision : refuse('method_not_allowed', { allow: [] });
-      } catch (error) {
+      const tell = (refusal: Refusal, about: About): void =>
+        refuseSocket(observers, socket, refusal, { id, method: 'CONNECT', target: '' }, about);
+      const { gate } = current();
+      void (async () => {
+        const decision = await gate.decide(factsOf(req, certificateOf));
+        if (decision.kind === 'refuse') tell(decision, decision.about);
+        else tell(refuse('method_not_allowed', { allow: [] }), decision.about);
+      })().catch((error: unknown) => {
         observers.logger.error({ id, err: error }, 'unexpected error');
-        refusal = refuse('internal_error');
-      }
-      refuseSocket(observers, socket, refusal, { id, method: 'CONNECT', target: '' }, about);
+        tell(refuse('internal_error'), { peer: req.socket.remoteAddress });
+      });
     },
 
     broken(socket, refusal) {

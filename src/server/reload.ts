@@ -104,7 +104,7 @@ export function startReloader(parts: ReloadParts): Reloader {
     warned = warnings.map(({ path, message }) => `${path}: ${message}`);
     for (const [i, { path, message }] of warnings.entries())
       if (!told.has(warned[i] as string)) logger.warn({ path }, message);
-    const waiting = shim.apply(config);
+    const waiting = await shim.apply(config);
     warnOfConnections(shim.connections, config, logger);
     if (waiting.length > 0) logger.warn({ keys: waiting }, 'these keys cannot change while it runs: restart for them');
     shim.reloaded(undefined, waiting);

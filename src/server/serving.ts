@@ -3,6 +3,8 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { lookup as dnsLookup } from 'node:dns';
 import { isDeepStrictEqual } from 'node:util';
 import { createClientTrust } from '../callers/certificate.ts';
+import { createJwtVerifier, type JwtVerifier } from '../callers/jwt.ts';
+import { createNaming } from '../callers/named.ts';
 import { createCallerTable } from '../callers/table.ts';
 import { isLoopbackHost } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
@@ -14,6 +16,7 @@ import { createConnect, type Connect } from '../gateway/connection.ts';
 import { createGatewayPool, type GatewayPool } from '../gateway/pool.ts';
 import { createPresenter, secretsOf } from '../gateway/present.ts';
 import { createTraceIds, type TraceIds } from '../headers/trace.ts';
+import type { Logger } from '../observe/log.ts';
 import { createAuthorize } from '../policy/authorize.ts';
 import type { Snapshot } from '../proxy/snapshot.ts';
 
@@ -38,12 +41,13 @@ export interface Serving {
   readonly current: () => Snapshot;
   readonly config: () => Config;
   /**
-   * Takes a new configuration; requests under way keep the one that they began with.
+   * Makes all that a new configuration needs. Not twice at once.
    *
-   * @returns the keys whose change waits for the next start
+   * @returns takes it, at once; requests under way keep the one that they began with. @returns the keys whose change
+   *   waits for the next start
    */
-  apply(config: Config): string[];
-  /** Ends every connection to the gateway, of earlier configurations as well. */
+  prepare(config: Config): Promise<() => string[]>;
+  /** Ends every connection to the gateway, of earlier configurations as well, and to identity providers. */
   destroy(): Promise<void>;
 }
 
@@ -62,10 +66,17 @@ export interface ServingOptions {
 /**
  * @param config the first configuration
  * @param admission what counts for all configurations
+ * @param logger is told of what happens between requests
  * @param options for tests
  * @returns the configuration as it is served
  */
-export function createServing(config: Config, admission: Admission, options: ServingOptions): Serving {
+export async function createServing(
+  config: Config,
+  admission: Admission,
+  logger: Pick<Logger, 'info' | 'warn'>,
+  options: ServingOptions,
+): Promise<Serving> {
+  const now = options.now ?? Date.now;
   const traceIds = options.traceIds ?? createTraceIds(randomBytes);
   const pools = new Set<GatewayPool>();
   const candidates = new Map<string, Device>();
@@ -74,33 +85,50 @@ export function createServing(config: Config, admission: Admission, options: Ser
   let { tls } = config.listen;
   let devices = openDevices(config);
   let way = openWay(config);
+  let jwts = await openIssuers(config);
   let snapshot = build(config);
 
   return {
     current: () => snapshot,
     config: () => served,
-    apply(next) {
-      if (tls) tls = next.listen.tls ?? tls;
-      if (!isDeepStrictEqual(devicesOf(next), devicesOf(served))) {
-        devices = openDevices(next);
-      }
-      // Another identity, on either side, has connections of its own.
-      if (!isDeepStrictEqual(identityOf(next), identityOf(served))) way = openWay(next);
-      const waiting = Object.entries(FIXED).flatMap(([keys, read]) =>
-        isDeepStrictEqual(read(config), read(next)) ? [] : [keys],
-      );
-      snapshot = build(next);
-      served = next;
-      // One that was left is not closed: a request that was let through before may still be on its way to it. Its
-      // connections end by themselves, and then it is forgotten.
-      for (const left of pools)
-        if (left !== snapshot.pool && left.stats.connected + left.stats.pending === 0) pools.delete(left);
-      return waiting;
+    async prepare(next) {
+      const following = await openIssuers(next, jwts);
+      return () => take(next, following);
     },
     async destroy() {
+      jwts?.close();
       await Promise.all([...pools].map((pool) => pool.destroy()));
     },
   };
+
+  function take(next: Config, following: JwtVerifier | undefined): string[] {
+    if (tls) tls = next.listen.tls ?? tls;
+    if (!isDeepStrictEqual(devicesOf(next), devicesOf(served))) {
+      devices = openDevices(next);
+    }
+    // Another identity, on either side, has connections of its own.
+    if (!isDeepStrictEqual(identityOf(next), identityOf(served))) way = openWay(next);
+    const waiting = Object.entries(FIXED).flatMap(([keys, read]) =>
+      isDeepStrictEqual(read(config), read(next)) ? [] : [keys],
+    );
+    const before = jwts;
+    jwts = following;
+    snapshot = build(next);
+    served = next;
+    before?.close();
+    // One that was left is not closed: a request that was let through before may still be on its way to it. Its
+    // connections end by themselves, and then it is forgotten.
+    for (const left of pools)
+      if (left !== snapshot.pool && left.stats.connected + left.stats.pending === 0) pools.delete(left);
+    return waiting;
+  }
+
+  /** What verifies tokens is loaded where an issuer is trusted. */
+  async function openIssuers({ issuers }: Config, before?: JwtVerifier): Promise<JwtVerifier | undefined> {
+    if (issuers.length === 0) return undefined;
+    const deps = { now, logger, lookup: options.lookup, callerFrom: createNaming(logger) };
+    return createJwtVerifier(issuers, deps, before);
+  }
 
   function openWay({ gateway }: Config): { readonly pool: GatewayPool; readonly connect: Connect } {
     const connect = createConnect({ ...gateway, lookup: options.lookup });
@@ -119,15 +147,19 @@ export function createServing(config: Config, admission: Admission, options: Ser
     const gate = createGate({
       config,
       presenter,
-      callers: createCallerTable(config.callers, {
-        credentials: config.listen.credentials,
-        trusts: createClientTrust(tls?.client?.ca),
-        required: tls?.client?.auth === 'require',
-      }),
+      callers: createCallerTable(
+        config.callers,
+        {
+          credentials: config.listen.credentials,
+          trusts: createClientTrust(tls?.client?.ca),
+          required: tls?.client?.auth === 'require',
+        },
+        jwts,
+      ),
       authorize: createAuthorize(config, randomUUID),
       ...admission,
       traceIds,
-      now: options.now ?? Date.now,
+      now,
     });
     return {
       gate,

@@ -40,7 +40,7 @@ export interface RunningShim {
    *
    * @returns the keys whose change waits for the next start
    */
-  apply(config: Config): string[];
+  apply(config: Config): Promise<string[]>;
   /**
    * Is told how the last reload went, for readiness and metrics.
    *
@@ -78,7 +78,10 @@ export interface ShimOptions
 export async function startShim(config: Config, log: RequestLog, options: ShimOptions = {}): Promise<RunningShim> {
   const now = options.now ?? Date.now;
   const limiter = await createLimiter(config.limits.store, log.logger, options.storePatience);
-  const serving = createServing(config, { limiter, unaudited }, { version: options.program?.version, ...options });
+  const serving = await createServing(config, { limiter, unaudited }, log.logger, {
+    version: options.program?.version,
+    ...options,
+  });
   const observers = await startObservers(config, log, options.program, {
     open: () => ({ ...proxy.open(), sockets: sockets.open() }),
     pool: () => serving.current().pool.stats,
@@ -158,9 +161,10 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
       return server.maxConnections;
     },
     asked,
-    apply(next) {
+    async apply(next) {
+      const take = await serving.prepare(next);
       listener.apply(next.listen.tls);
-      const waiting = serving.apply(next);
+      const waiting = take();
       expiry.loaded(next.certificates);
       server.maxConnections = connectionsFor(next.limits.connections, descriptors);
       recheckAll();

@@ -254,6 +254,7 @@ function issuer(more: Partial<IssuerConfig> = {}): IssuerConfig {
     name: 'corp',
     issuer: 'https://id.example',
     audience: ['shim'],
+    header: 'authorization',
     keys: { kind: 'jwksUri', url: 'https://id.example/keys' },
     algorithms: ['RS256'],
     clockTolerance: 0,

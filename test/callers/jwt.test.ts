@@ -50,7 +50,7 @@ async function checker(t: Test, issuers: readonly IssuerConfig[], before?: JwtVe
   const words = (answer: Verified | Unauthenticated): string =>
     answer.kind === 'caller' ? `+ ${answer.caller.name}` : answer.code;
   const ask = (token: string): ReturnType<JwtVerifier['verify']> =>
-    verifier.verify(token as RawToken, hashToken(token as RawToken), clock.now);
+    verifier.verify(token as RawToken, hashToken(token as RawToken), 'authorization', clock.now);
   return {
     verifier,
     clock,
@@ -294,7 +294,7 @@ void t.test('a fault in naming callers is no fault of the token', async (t) => {
   const verifier = await createJwtVerifier([issuer], { now: Date.now, logger, callerFrom: fail });
   t.teardown(() => verifier.close());
   const token = jws(EC, { iss: endpoint.url, aud: 'urn:shim', exp: 4e9 }) as RawToken;
-  await t.rejects(async () => verifier.verify(token, hashToken(token), Date.now()), fault);
+  await t.rejects(async () => verifier.verify(token, hashToken(token), 'authorization', Date.now()), fault);
 });
 
 void t.test('what is right, also where it is unusual', async (t) => {

@@ -130,19 +130,26 @@ async function checker(t: Test, api: string, more: Partial<IssuerConfig> = {}) {
   const verifier = await createJwtVerifier([issuer], { now: () => clock.now, logger, callerFrom: nameCaller });
   t.teardown(() => verifier.close());
   const answer = async (token: string): Promise<Verified | Unauthenticated> =>
-    verifier.verify(token as RawToken, hashToken(token as RawToken), clock.now);
+    verifier.verify(token as RawToken, hashToken(token as RawToken), 'authorization', clock.now);
   return { verifier, clock, log, issuer, answer, check: async (token: string) => words(await answer(token)) };
 }
 
 void t.test('a token of a Pod', async (t) => {
   const server = await startApiServer(t);
-  const { check, answer, clock } = await checker(t, server.url);
+  const { verifier, check, answer, clock } = await checker(t, server.url);
   const token = podToken();
   t.equal(await check(token), `+ k8s:${SUB}`);
   t.strictSame(server.reviewed, [token]);
   t.match(await answer(token), {
     token: { issuer: ISSUER, hash: hashToken(token as RawToken), claims: { iss: ISSUER } },
   });
+  const elsewhere = verifier.verify(
+    token as RawToken,
+    hashToken(token as RawToken),
+    'cf-access-jwt-assertion',
+    clock.now,
+  );
+  t.match(await elsewhere, { code: 'invalid_token' }, 'another header is not where its tokens are shown');
   t.equal(server.reviewed.length, 1, 'it is remembered');
   clock.now += 60 * SECOND;
   server.status = NO;

@@ -144,6 +144,7 @@ void t.test('the schema for editors', async (t) => {
     'gateway',
     'callers',
     'callersFile',
+    'issuers',
     'routes',
     'limits',
     'stream',

@@ -239,7 +239,7 @@ const relayOf = (gateway: string): string =>
 const TOKEN_HOP = 'auth: { mode: token, secret: { env: GATEWAY } }';
 const PROXY_HOP = 'auth: { mode: trusted-proxy, userHeader: x-user }';
 const STORE_NEEDED =
-  'gateway.deviceStore: "websocket: relay" of a needs it: a folder for the device identities, such as devices, or memory';
+  'gateway.deviceStore: "websocket: relay" needs it: a folder for the device identities, such as devices, or memory';
 
 void t.test('a relay needs a place for its devices, told with all other faults', async (t) => {
   t.same(await faultsOf(relayOf(TOKEN_HOP)), [`1:10 ${STORE_NEEDED}`]);

@@ -51,6 +51,7 @@ const STANDARD = {
   name: 'corp',
   issuer: 'https://id.example',
   audience: ['shim'],
+  header: 'authorization',
   keys: { kind: 'jwksUri', url: 'https://id.example/keys' },
   algorithms: ['RS256', 'PS256', 'ES256', 'EdDSA'],
   clockTolerance: 30_000,
@@ -66,6 +67,11 @@ void t.test('the least, with its defaults', async (t) => {
 });
 
 const BECOMES: readonly { name: string; text: Readonly<Record<string, string>>; is: object }[] = [
+  {
+    name: 'the assertion of Cloudflare Access',
+    text: { rest: 'header: Cf-Access-Jwt-Assertion' },
+    is: { header: 'cf-access-jwt-assertion' },
+  },
   { name: 'audiences, each once', text: { audience: 'audience: [a, b, a]' }, is: { audience: ['a', 'b'] } },
   {
     name: 'discovery by the issuer',

@@ -18,7 +18,7 @@ void t.test('defaults', async (t) => {
   t.equal(config.gateway.origin, 'http://127.0.0.1:18789');
   t.same(config.gateway.auth, { mode: 'token', secret: SECRET });
   t.same(config.limits, { body: 20 * 1024 * 1024, headerBytes: 16 * 1024, connections: undefined });
-  t.same(config.stream, { heartbeat: 15_000, gatewayIdle: 0, endAtExpiry: true });
+  t.same(config.stream, { heartbeat: 15_000, gatewayIdle: 0, endAtExpiry: undefined });
   t.same(config.drain, { delay: 0, timeout: 30_000 });
   t.equal(config.probes, undefined);
   t.equal(config.control, undefined);
@@ -133,8 +133,8 @@ const NOT_A_CONFIGURATION: readonly { name: string; text: string; says: readonly
   { name: 'no gateway', text: 'drain: {}\n', says: [/^1:1 gateway: this key is required/] },
   {
     name: 'a key of later',
-    text: textOf({ issuers: '[]' }),
-    says: [/^2:1 issuers: this key is not supported by this version/],
+    text: textOf({ introspection: '{}' }),
+    says: [/^2:1 introspection: this key is not supported by this version/],
   },
   { name: 'a section without value', text: `${textOf()}admin:\n`, says: [/^2:1 admin: expected a map, found nothing/] },
 ];

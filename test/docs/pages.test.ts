@@ -110,7 +110,7 @@ void t.test('the reference tells the defaults', async (t) => {
   t.same(stream, {
     heartbeat: ms(told('stream.heartbeat')),
     gatewayIdle: ms(told('stream.gatewayIdle')),
-    endAtExpiry: told('stream.endAtExpiry') === 'true',
+    endAtExpiry: undefined,
   });
   t.same(drain, { delay: ms(told('drain.delay')), timeout: ms(told('drain.timeout')) });
   t.match(file, { maxSize: bytes(told('audit.maxSize')), keep: Number(told('audit.keep')) });

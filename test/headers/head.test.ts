@@ -20,6 +20,7 @@ void t.test('what the head says', async (t) => {
     host: 'localhost',
     hostField: 'LocalHost:80',
     authorization: undefined,
+    assertion: undefined,
     origin: undefined,
     requestMethod: undefined,
     traceparent: undefined,
@@ -63,11 +64,14 @@ void t.test('what the head says', async (t) => {
     'b',
     'X_Auth.Shim-Scopes',
     '',
+    'CF-Access-JWT-Assertion',
+    'a.b.c',
   ]);
   t.strictSame(full, {
     host: 'localhost',
     hostField: 'localhost',
     authorization: 'Bearer x',
+    assertion: 'a.b.c',
     origin: 'https://a.example',
     requestMethod: 'POST',
     traceparent: undefined,

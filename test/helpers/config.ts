@@ -2,7 +2,7 @@
 import type { Config, GatewayAuth, ListenConfig } from '../../src/config/config.ts';
 import { UNLIMITED } from '../../src/limits/limiter.ts';
 
-export interface ConfigParts extends Partial<Pick<Config, 'callers' | 'routes' | 'closedRoutes'>> {
+export interface ConfigParts extends Partial<Pick<Config, 'callers' | 'issuers' | 'routes' | 'closedRoutes'>> {
   readonly auth?: GatewayAuth;
   readonly listen?: Partial<ListenConfig>;
   readonly bodyLimit?: number;
@@ -28,6 +28,7 @@ export function testConfig({ auth, listen, bodyLimit, ...more }: ConfigParts = {
       beyondLoopback: false,
     },
     callers: [],
+    issuers: [],
     certificates: [],
     routes: [],
     closedRoutes: new Set(),

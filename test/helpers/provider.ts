@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Test } from 'tap';
-import { exportJWK, generateKeyPair, type JWK } from 'jose';
+import { exportJWK, generateKeyPair, importJWK, SignJWT, type JWK, type JWTHeaderParameters } from 'jose';
 import Provider from 'oidc-provider';
 import type { IssuerConfig } from '../../src/config/issuers.ts';
 import type { Pair } from './certificates.ts';
@@ -19,6 +19,17 @@ export async function makeKey(kid: string, alg: 'RS256' | 'ES256' = 'RS256'): Pr
   return { ...(await exportJWK(privateKey)), kid, alg, use: 'sig' };
 }
 
+/** @returns a token of these claims and no other, with the alg and kid of its key */
+export async function signJwt(
+  key: SigningKey,
+  claims: Record<string, unknown>,
+  header: Partial<JWTHeaderParameters> = {},
+): Promise<string> {
+  return new SignJWT(claims)
+    .setProtectedHeader({ alg: key.alg, kid: key.kid, ...header })
+    .sign(await importJWK(key, key.alg));
+}
+
 /** @returns what of a key is published */
 export function publicOf({ d: _d, p: _p, q: _q, dp: _dp, dq: _dq, qi: _qi, ...published }: JWK): JWK {
   return published;
@@ -30,6 +41,7 @@ export function issuerOf(issuer: string, keys: IssuerConfig['keys'], more: Parti
     name: 'test',
     issuer,
     audience: ['urn:shim'],
+    header: 'authorization',
     keys,
     algorithms: ['RS256', 'ES256'],
     clockTolerance: 0,

@@ -124,7 +124,7 @@ export async function startStack(t: Test, options: StackOptions = {}): Promise<S
     lines,
     nextLine: () => new Promise((resolve) => waiting.push(resolve)),
     drain: () => shim.drain(),
-    reload: async (who = options.callers ?? callers()) => void shim.apply(await load(who)),
+    reload: async (who = options.callers ?? callers()) => void (await shim.apply(await load(who))),
   };
 }
 

@@ -671,13 +671,13 @@ void t.test('a shim that speaks TLS', async (t) => {
   const held = open(t, port, showing(web));
   t.ok(await held.ask(BEARER));
   const next = { ...config, listen: { ...config.listen, tls: settings({ ca: other.cert, auth: 'require' }) } };
-  shim.apply(next);
+  await shim.apply(next);
   await held.closed;
   t.equal(await askShim(t, { port, ...showing(web) }), '', 'the new authority counts');
   t.match(await askShim(t, { port, ...showing(await other.issue()) }), /^HTTP\/1\.1 \d/);
 
   const { tls: _tls, ...plain } = config.listen;
-  t.strictSame(shim.apply({ ...config, listen: plain }), ['listen.tls']);
+  t.strictSame(await shim.apply({ ...config, listen: plain }), ['listen.tls']);
   t.match(await askShim(t, { port, ...showing(await other.issue()) }), /^HTTP\/1\.1 200 /, 'until the next start');
 });
 
