@@ -1,7 +1,6 @@
 /** From the claims of a verified token to the caller that they name. Pure. */
-import type { ClaimPath } from '../config/claim-path.ts';
-import { NAME_PART } from '../config/claim-path.ts';
-import type { IssuerConfig } from '../config/issuers.ts';
+import { NAME_PART, type ClaimPath } from '../config/claim-path.ts';
+import type { ClaimRules } from '../config/claim-rules.ts';
 import { intersectScopes, isScope } from '../scopes.ts';
 import type { Caller, Scope } from '../types.ts';
 
@@ -33,7 +32,7 @@ const MOST_EXAMPLE = 64;
 const SPACED: ReadonlySet<string> = new Set(['scope', 'scp']);
 
 /**
- * The name is `<name of the issuer>:` and the template, where each claim must be a text and is taken byte for byte:
+ * The name is `<name of the section>:` and the template, where each claim must be a text and is taken byte for byte:
  * nothing is trimmed, folded or escaped. As a whole it has 1 to 128 characters of visible ASCII (0x21 to 0x7e) without
  * `,`, `"` and `\`. It is nobody else's: names in `callers` have neither `:` nor `/`, and in a name of another shim's
  * caller (`shim/name`) a `/` comes before any `:`. A value that is followed by another claim must not have the
@@ -42,27 +41,27 @@ const SPACED: ReadonlySet<string> = new Set(['scope', 'scp']);
  * Of the scopes claim, a list has one value an item; a text is one value, but for `scope` and `scp`, whose values are
  * separated by spaces. What a value grants is looked up exactly, then cut to the ceiling. Nothing known is no scope.
  *
- * @param issuer whose token it is
+ * @param rules of the section that it is a token of
  * @param claims of a token that was verified; names of claims are own properties
  * @returns the caller, or why there is none
  */
-export function callerFrom(issuer: IssuerConfig, claims: Claims): Named | Nameless {
-  for (const { claim, values } of issuer.match) {
+export function callerFrom(rules: ClaimRules, claims: Claims): Named | Nameless {
+  for (const { claim, values } of rules.match) {
     const found = claimAt(claims, claim);
     const all: readonly unknown[] = Array.isArray(found) ? found : [found];
     if (!values.some((value) => all.includes(value))) return { fault: `${words(claim)} is not what match asks for` };
   }
-  const name = nameFrom(issuer, claims);
+  const name = nameFrom(rules, claims);
   if (typeof name !== 'string') return name;
-  const { granted, dropped } = scopesFrom(issuer.scopes, claims);
+  const { granted, dropped } = scopesFrom(rules.scopes, claims);
   return {
-    caller: { ...issuer.policy, name, tokens: [], scopes: intersectScopes(granted, issuer.scopes.ceiling) },
+    caller: { ...rules.policy, name, tokens: [], scopes: intersectScopes(granted, rules.scopes.ceiling) },
     dropped,
   };
 }
 
-function nameFrom({ name: issuer, template }: IssuerConfig, claims: Claims): string | Nameless {
-  let name = `${issuer}:`;
+function nameFrom({ name: section, template }: ClaimRules, claims: Claims): string | Nameless {
+  let name = `${section}:`;
   for (const [index, piece] of template.entries()) {
     if (typeof piece === 'string') {
       name += piece;
@@ -84,7 +83,7 @@ function nameFrom({ name: issuer, template }: IssuerConfig, claims: Claims): str
   return name.length > MOST_NAME ? { fault: `the name is longer than ${MOST_NAME} characters` } : name;
 }
 
-function scopesFrom({ claim, map }: IssuerConfig['scopes'], claims: Claims) {
+function scopesFrom({ claim, map }: ClaimRules['scopes'], claims: Claims) {
   const granted = new Set<Scope>();
   const examples: string[] = [];
   let count = 0;
@@ -100,7 +99,7 @@ function scopesFrom({ claim, map }: IssuerConfig['scopes'], claims: Claims) {
 }
 
 /** Exact: what has a comma or a control character is in no map, and is the name of no scope. */
-function grantsOf(value: string, map: IssuerConfig['scopes']['map']): readonly Scope[] | undefined {
+function grantsOf(value: string, map: ClaimRules['scopes']['map']): readonly Scope[] | undefined {
   if (map) return map.get(value);
   return isScope(value) ? [value] : undefined;
 }

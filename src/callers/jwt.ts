@@ -2,18 +2,18 @@
 import type { errors, JWTHeaderParameters, JWTVerifyOptions } from 'jose';
 import { tokenId } from '../config/callers.ts';
 import type { IssuerConfig, TokenHeader } from '../config/issuers.ts';
-import { refuse, type Refusal } from '../errors.ts';
+import type { Refusal } from '../errors.ts';
 import { parseUnambiguous } from '../json.ts';
 import type { Caller, RawToken, Token } from '../types.ts';
 import type { KeySet } from './key-set.ts';
 import { createKeys, type Keys, type KeysDeps } from './keys.ts';
 import type { Authenticated, Unauthenticated } from './table.ts';
+import type { ReviewedToken, TokenReview } from './token-review.ts';
+import { invalid, LAST_MS, timeWrong, unavailable, type TimeCode } from './unauthenticated.ts';
 
 /** Characters. Tokens with the groups of a big company have some thousands; all headers together may have 16 KiB. */
 export const LONGEST_JWT = 8 * 1024;
 const MOST_REMEMBERED = 10_000;
-/** What a `Date` can be (ECMA-262 section 21.4.1.1). */
-const LAST_MS = 8.64e15;
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -78,6 +78,8 @@ interface Trusted {
   readonly keys: Keys;
   readonly rules: string;
   readonly options: JWTVerifyOptions;
+  /** Who is asked in place of the keys. */
+  readonly review: TokenReview | undefined;
 }
 
 /**
@@ -103,7 +105,11 @@ export async function createJwtVerifier(
   const trusted = new Map<unknown, Trusted>();
   for (const config of issuers) {
     const keys = before?.share(config) ?? (await createKeys(config, deps));
-    trusted.set(config.issuer, { config, keys, rules: rulesOf(config), options: optionsOf(config) });
+    const rules = rulesOf(config);
+    const options = optionsOf(config);
+    const reviews = config.keys.kind === 'tokenReview' ? await import('./token-review.ts') : undefined;
+    const review = await reviews?.createTokenReview(config, { ...deps, options, rules });
+    trusted.set(config.issuer, { config, keys, rules, options, review });
   }
   const remembered = new Map<string, Verified>();
 
@@ -118,10 +124,17 @@ export async function createJwtVerifier(
       }
       return verifyAnew(token, hash, header, now);
     },
-    find: (token, now) => judge(token, now, remembered.get(token.hash)?.caller),
+    find(token, now) {
+      const review = trusted.get(token.issuer)?.review;
+      if (review) return review.find(token as ReviewedToken, now);
+      return judge(token, now, remembered.get(token.hash)?.caller);
+    },
     share: (config) => trusted.get(config.issuer)?.keys.share(config),
     close() {
-      for (const { keys } of trusted.values()) keys.close();
+      for (const { keys, review } of trusted.values()) {
+        keys.close();
+        review?.close();
+      }
     },
   };
 
@@ -137,7 +150,7 @@ export async function createJwtVerifier(
     // Its end holds whether its provider can be asked or not.
     if (now >= expires) return timeWrong('expired_token', id, caller);
     if (now < notBefore) return timeWrong('not_yet_valid_token', id, caller);
-    return set ? { kind: 'caller', caller, token } : unavailable(token.hash, issuer);
+    return set ? { kind: 'caller', caller, token } : unavailable(token.hash, `no keys of ${issuer.config.name}`);
   }
 
   async function verifyAnew(
@@ -151,19 +164,20 @@ export async function createJwtVerifier(
     const { header, iss } = read;
     const issuer = trusted.get(iss);
     if (!issuer) return invalid(hash, 'its iss is no issuer here');
-    const { config, keys, rules, options } = issuer;
+    const { config, keys, rules, options, review } = issuer;
     const about = `a token of ${config.name}: `;
     if (config.header !== place) return invalid(hash, `${about}it was shown in ${place}`);
+    if (review) return review.verify(token, hash, now);
     if (!config.algorithms.includes(header.alg)) return invalid(hash, `${about}its alg is not allowed`);
     if (header.crit !== undefined) return invalid(hash, `${about}it has crit`);
     if (header.kid !== undefined && typeof header.kid !== 'string') return invalid(hash, `${about}its kid is no text`);
 
     const set = await keys.load();
-    if (!set) return unavailable(hash, issuer);
+    if (!set) return unavailable(hash, `no keys of ${config.name}`);
     const answer = await verifyWith(set);
     if (answer) return answer;
     const newer = await keys.renew(set);
-    if (!newer) return unavailable(hash, issuer);
+    if (!newer) return unavailable(hash, `no keys of ${config.name}`);
     const last = newer === set ? undefined : await verifyWith(newer);
     return last ?? invalid(hash, `${about}none of its keys fits`);
 
@@ -227,8 +241,9 @@ export async function createJwtVerifier(
 }
 
 /** What a token is verified by, beside keys and claims that name the caller: those are asked each time. */
-function rulesOf({ issuer, audience, algorithms, requireTyp, clockTolerance, header }: IssuerConfig): string {
-  return JSON.stringify([issuer, audience, algorithms, requireTyp, clockTolerance, header]);
+function rulesOf({ issuer, audience, algorithms, requireTyp, clockTolerance, header, keys }: IssuerConfig): string {
+  const api = keys.kind === 'tokenReview' ? keys.api : undefined;
+  return JSON.stringify([issuer, audience, algorithms, requireTyp, clockTolerance, header, api]);
 }
 
 function optionsOf({ issuer, audience, algorithms, requireTyp, clockTolerance }: IssuerConfig): JWTVerifyOptions {
@@ -255,18 +270,4 @@ function readUnverified(token: string): { readonly header: JWTHeaderParameters; 
   const payload = parseUnambiguous(claims);
   if (typeof payload === 'string') return `a JWT whose payload ${payload}`;
   return { header: protectedHeader as JWTHeaderParameters, iss: payload.iss };
-}
-
-type TimeCode = 'expired_token' | 'not_yet_valid_token';
-
-function timeWrong(code: TimeCode, id: string, caller: Caller): Unauthenticated {
-  return { ...refuse(code, { reason: `token ${id} of ${caller.name}` }), tokenId: id, caller };
-}
-
-function invalid(hash: string, reason: string): Unauthenticated {
-  return { ...refuse('invalid_token', { reason }), tokenId: tokenId(hash) };
-}
-
-function unavailable(hash: string, { config }: Trusted): Unauthenticated {
-  return { ...refuse('identity_unavailable', { reason: `no keys of ${config.name}` }), tokenId: tokenId(hash) };
 }

@@ -2,7 +2,7 @@
 import type { lookup as dnsLookup } from 'node:dns';
 import type { IssuerConfig, IssuerKeys } from '../config/issuers.ts';
 import type { Logger } from '../observe/log.ts';
-import { fetchJson, type Fetched } from './fetch-json.ts';
+import { fetchJson, reasonOf, type Fetched } from './fetch-json.ts';
 import { publishedKeys, secretKey, type KeySet, type LocalKeySet } from './key-set.ts';
 
 /** Milliseconds that discovery and key set may take together. */
@@ -65,6 +65,8 @@ export async function createKeys(issuer: IssuerConfig, deps: KeysDeps): Promise<
       return fixedKeys(secretKey(keys.secret));
     case 'file':
       return fixedKeys(publishedKeys((JSON.parse(keys.jwks) as { keys: unknown[] }).keys, createLocalJWKSet));
+    case 'tokenReview':
+      return fixedKeys({ ids: new Set(), matching: async () => [] });
     default:
       return fetchedKeys(issuer, keys, deps, createLocalJWKSet);
   }
@@ -192,10 +194,4 @@ function fetchedKeys(
 /** What makes fetched keys those of an issuer. */
 function sourceOf({ name, issuer, keys, ca, maxStale }: IssuerConfig): string | undefined {
   return 'url' in keys ? JSON.stringify([name, issuer, keys.kind, keys.url, ca, maxStale]) : undefined;
-}
-
-function reasonOf(error: unknown): string {
-  // Where a name has several addresses, the error of a connection has no message but a code.
-  const { message = '', code } = error as Partial<NodeJS.ErrnoException>;
-  return message === '' ? String(code) : message;
 }

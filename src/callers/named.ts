@@ -1,12 +1,12 @@
 /** Callers by the claims of tokens that were verified. */
-import type { IssuerConfig } from '../config/issuers.ts';
+import type { ClaimRules } from '../config/claim-rules.ts';
 import { refuse, type Refusal } from '../errors.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Caller } from '../types.ts';
 import { callerFrom } from './claims.ts';
 
 /** @returns whom the claims of a verified token name, or a refusal whose reason quotes no value of theirs */
-export type NameCaller = (issuer: IssuerConfig, claims: Readonly<Record<string, unknown>>) => Caller | Refusal;
+export type NameCaller = (rules: ClaimRules, claims: Readonly<Record<string, unknown>>) => Caller | Refusal;
 
 /** What was said once is not said again, as far as that can be remembered. */
 const MOST_SAID = 1_000;
@@ -17,16 +17,16 @@ const MOST_SAID = 1_000;
  */
 export function createNaming(logger: Pick<Logger, 'info'>): NameCaller {
   const said = new Set<string>();
-  return (issuer, claims) => {
-    const named = callerFrom(issuer, claims);
+  return (rules, claims) => {
+    const named = callerFrom(rules, claims);
     if ('fault' in named) {
-      return refuse('invalid_token', { reason: `a token of ${issuer.name} names no caller: ${named.fault}` });
+      return refuse('invalid_token', { reason: `a token of ${rules.name} names no caller: ${named.fault}` });
     }
     const { caller, dropped } = named;
     if (dropped && !said.has(caller.name)) {
       if (said.size < MOST_SAID) said.add(caller.name);
       logger.info(
-        { caller: caller.name, issuer: issuer.name, ...dropped },
+        { caller: caller.name, issuer: rules.name, ...dropped },
         'values of the scopes claim are unknown and grant nothing',
       );
     }

@@ -1,13 +1,15 @@
 /** `issuers[]`: where an issuer's keys come from, and which algorithms they are for. Files are read and looked at here. */
 import { parseUnambiguous } from '../json.ts';
 import { isLoopbackHost } from './address.ts';
+import { milliseconds } from './claim-rules.ts';
 import { bareHost } from './hop.ts';
 import type { IssuerConfig, IssuerKeys, RawIssuer } from './issuers.ts';
 import { formatPath, type Path, type Report } from './report.ts';
 import { resolveSecret, secretFault, type SecretSource } from './secret.ts';
 import { readFaultWords, resolvePath } from './world.ts';
 
-const SOURCES = ['jwksUri', 'discovery', 'jwksFile', 'secret'] as const;
+const SOURCES = ['jwksUri', 'discovery', 'jwksFile', 'secret', 'tokenReview'] as const;
+type Source = (typeof SOURCES)[number];
 
 /** RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864 section 2.2: what is verified with a public key. */
 const ASYMMETRIC: ReadonlySet<string> = new Set(
@@ -37,27 +39,44 @@ export async function buildKeys(raw: RawIssuer, path: Path, source: SecretSource
   for (const key of more) report.error([...path, key], `the keys come from ${first} already`, 'key');
   const algorithms = buildAlgorithms(raw, first === 'secret' || more.includes('secret'), path, source);
   const keys = first && buildSource(first, raw, path, source);
-  const fetched = first === 'jwksUri' || first === 'discovery';
-  for (const key of ['caFile', 'tokenFile', 'maxStale'] as const) {
-    if (raw[key] !== undefined && first !== undefined && !fetched) {
-      report.error([...path, key], `nothing is fetched: the keys come from ${first}`, 'key');
-    }
-  }
-  const plaintext = keys && 'url' in keys && keys.url.startsWith('http:');
+  refuseUnused(raw, first, path, report);
+  const asked = first === 'jwksUri' || first === 'discovery' || first === 'tokenReview';
+  const url = keys && ('url' in keys ? keys.url : 'api' in keys ? keys.api : undefined);
+  const plaintext = url?.startsWith('http:');
   if (raw.caFile !== undefined && plaintext) {
     report.error([...path, 'caFile'], `${first} is no https URL: there is no certificate to verify`, 'key');
   }
   const ca =
-    fetched && !plaintext && raw.caFile !== undefined
-      ? await readCa(raw.caFile, [...path, 'caFile'], source)
-      : undefined;
+    asked && !plaintext && raw.caFile !== undefined ? await readCa(raw.caFile, [...path, 'caFile'], source) : undefined;
   const bearer =
-    fetched && raw.tokenFile !== undefined ? readBearer(raw.tokenFile, [...path, 'tokenFile'], source) : undefined;
+    asked && raw.tokenFile !== undefined ? readBearer(raw.tokenFile, [...path, 'tokenFile'], source) : undefined;
   return keys && { keys, algorithms, ...(ca !== undefined && { ca }), ...(bearer !== undefined && { bearer }) };
 }
 
+/** Keys that have no meaning beside where the keys come from, and the one that has to be there. */
+function refuseUnused(raw: RawIssuer, from: Source | undefined, path: Path, report: Report): void {
+  if (from === undefined) return;
+  const fetched = from === 'jwksUri' || from === 'discovery';
+  const refuse = (
+    keys: readonly ('caFile' | 'tokenFile' | 'maxStale' | 'cache' | 'algorithms')[],
+    why: string,
+  ): void => {
+    for (const key of keys) if (raw[key] !== undefined) report.error([...path, key], why, 'key');
+  };
+  if (from === 'tokenReview') {
+    refuse(['algorithms'], 'the API server verifies the signature, by keys and algorithms of its own');
+    refuse(['maxStale'], 'no keys are kept: cache is how long the word of the API server is taken');
+    if (raw.tokenFile === undefined) {
+      report.error([...path, 'tokenFile'], 'tokenReview needs a token that the API server is asked with');
+    }
+    return;
+  }
+  if (!fetched) refuse(['caFile', 'tokenFile', 'maxStale'], `nothing is fetched: the keys come from ${from}`);
+  refuse(['cache'], `only tokenReview has a cache: the keys come from ${from}`);
+}
+
 /** What did not fit the shape was taken out, and is written all the same. */
-function isWritten(raw: RawIssuer, key: (typeof SOURCES)[number], path: Path, { findings }: Report): boolean {
+function isWritten(raw: RawIssuer, key: Source, path: Path, { findings }: Report): boolean {
   const place = formatPath([...path, key]);
   return raw[key] !== undefined || findings.some((finding) => formatPath(finding.path) === place);
 }
@@ -82,22 +101,17 @@ function algorithmFault(algorithm: string, symmetric: boolean): string | undefin
   return `unknown algorithm; known: ${[...ASYMMETRIC].join(', ')}, and HS256 with a secret`;
 }
 
-function buildSource(
-  kind: (typeof SOURCES)[number],
-  raw: RawIssuer,
-  path: Path,
-  source: SecretSource,
-): IssuerKeys | undefined {
+function buildSource(kind: Source, raw: RawIssuer, path: Path, source: SecretSource): IssuerKeys | undefined {
   const at = [...path, kind];
   switch (kind) {
     case 'jwksUri': {
-      const url = raw.jwksUri === undefined ? undefined : keyUrl(raw.jwksUri, at, source);
+      const url = raw.jwksUri === undefined ? undefined : providerUrl(raw.jwksUri, at, KEYS, source);
       return url === undefined ? undefined : { kind, url };
     }
     case 'discovery': {
       const written =
         raw.discovery === true ? raw.issuer && `${raw.issuer.replace(/\/$/, '')}${WELL_KNOWN}` : raw.discovery;
-      const url = written === undefined ? undefined : keyUrl(written, at, source);
+      const url = written === undefined ? undefined : providerUrl(written, at, KEYS, source);
       return url === undefined ? undefined : { kind, url };
     }
     case 'jwksFile': {
@@ -111,13 +125,44 @@ function buildSource(
       }
       return secret === undefined ? undefined : { kind, secret };
     }
+    case 'tokenReview': {
+      const server = raw.tokenReview === undefined ? undefined : providerUrl(raw.tokenReview, at, TOKENS, source);
+      const cache = buildCache(raw.cache, [...path, 'cache'], source.report);
+      return server === undefined ? undefined : { kind, api: server.replace(/\/$/, '') + TOKEN_REVIEWS, cache };
+    }
   }
 }
 
 /** OpenID Connect Discovery 1.0 section 4. */
 const WELL_KNOWN = '/.well-known/openid-configuration';
+const TOKEN_REVIEWS = '/apis/authentication.k8s.io/v1/tokenreviews';
+const KEYS = 'whoever is on the way could put keys of their own there';
+const TOKENS = 'tokens would cross the network in the clear';
 
-function keyUrl(written: string, at: Path, { report }: SecretSource): string | undefined {
+const CACHE = 60_000;
+const SHORTEST_CACHE = 1_000;
+const LONGEST_CACHE = 3_600_000;
+
+/**
+ * @param raw `cache`, as it is written
+ * @param at where it stands
+ * @param report gets what is wrong
+ * @returns for how long an answer about a token is taken, in milliseconds
+ */
+export function buildCache(raw: string | 0 | undefined, at: Path, report: Report): number {
+  const cache = milliseconds(raw, CACHE);
+  if (cache < SHORTEST_CACHE || cache > LONGEST_CACHE) report.error(at, 'expected 1s to 1h');
+  return cache;
+}
+
+/**
+ * @param written a URL
+ * @param at where it stands
+ * @param why what could happen to plaintext
+ * @param source gets what is wrong
+ * @returns https, or http on loopback, without user, query and fragment; `undefined` when a fault was reported
+ */
+export function providerUrl(written: string, at: Path, why: string, { report }: SecretSource): string | undefined {
   const url = /^https?:\/\/[\x21-\x7e]+$/i.test(written) ? URL.parse(written) : null;
   const fault =
     url === null
@@ -125,7 +170,7 @@ function keyUrl(written: string, at: Path, { report }: SecretSource): string | u
       : /[?#\\]|^https?:\/\/[^/]*@/i.test(written)
         ? 'expected no user, no query and no fragment'
         : url.protocol === 'http:' && !isLoopbackHost(bareHost(url))
-          ? 'expected https beyond loopback: whoever is on the way could put keys of their own there'
+          ? `expected https beyond loopback: ${why}`
           : undefined;
   if (fault !== undefined) report.error(at, fault);
   return fault === undefined ? url?.href : undefined;
@@ -151,7 +196,13 @@ function jwksFault(text: string): string | undefined {
   return undefined;
 }
 
-async function readCa(written: string, at: Path, source: SecretSource): Promise<string | undefined> {
+/**
+ * @param written path of a file with the certificates of authorities
+ * @param at where it stands
+ * @param source where to look
+ * @returns the certificates, PEM, or `undefined` when a fault was reported
+ */
+export async function readCa(written: string, at: Path, source: SecretSource): Promise<string | undefined> {
   // What reads certificates is of no use without any.
   const { readAuthorities } = await import('./certificate.ts');
   return readAuthorities(written, at, source)?.pem;

@@ -1,7 +1,8 @@
 /** What is allowed of an issuer and still deserves a word. */
 import { hasScope } from '../scopes.ts';
+import type { ClaimRules } from './claim-rules.ts';
 import type { IssuerConfig } from './issuers.ts';
-import type { Report } from './report.ts';
+import type { Path, Report } from './report.ts';
 
 /** Audiences that tokens have for others, or by default: whoever holds such a token need not have meant this shim. */
 const OTHERS_AUDIENCES: readonly RegExp[] = [
@@ -31,17 +32,9 @@ const FOR_EVERYBODY: ReadonlySet<string> = new Set([
  */
 export function warnOfIssuers(issuers: readonly IssuerConfig[], report: Report): void {
   for (const [index, issuer] of issuers.entries()) {
-    const { name, scopes, policy } = issuer;
+    const { name } = issuer;
     const path = ['issuers', index];
-    if (hasScope(scopes.ceiling, 'operator.admin')) {
-      report.warning(
-        [...path, 'scopes', 'ceiling'],
-        `"${name}" can make anybody operator.admin: it has no narrower ceiling`,
-      );
-    }
-    if (scopes.ceiling.length === 0 && !policy.tools?.length) {
-      report.warning([...path, 'scopes', 'ceiling'], `callers of "${name}" get no scopes: every route refuses them`);
-    }
+    warnOfCeiling(issuer, path, report);
     if (issuer.keys.kind === 'secret') {
       report.warning([...path, 'algorithms'], `HS256: whoever can verify tokens of "${name}" can also make them`);
     }
@@ -58,5 +51,23 @@ export function warnOfIssuers(issuers: readonly IssuerConfig[], report: Report):
         `everybody can get tokens of ${issuer.issuer}: add match, so that only yours are taken`,
       );
     }
+  }
+}
+
+/**
+ * @param introspection of a configuration that can run
+ * @param report gets the warnings
+ */
+export function warnOfIntrospection(introspection: ClaimRules, report: Report): void {
+  warnOfCeiling(introspection, ['introspection'], report);
+}
+
+function warnOfCeiling({ name, scopes, policy }: ClaimRules, path: Path, report: Report): void {
+  const at = [...path, 'scopes', 'ceiling'];
+  if (hasScope(scopes.ceiling, 'operator.admin')) {
+    report.warning(at, `"${name}" can make anybody operator.admin: it has no narrower ceiling`);
+  }
+  if (scopes.ceiling.length === 0 && !policy.tools?.length) {
+    report.warning(at, `callers of "${name}" get no scopes: every route refuses them`);
   }
 }

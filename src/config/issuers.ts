@@ -1,14 +1,26 @@
 /** `issuers`: whose JWTs are taken, and what their claims say of a caller. */
 import * as z from 'zod';
-import type { Caller, Scope } from '../types.ts';
-import { buildCaller, reaches, type CallerContext } from './callers.ts';
-import { parseClaimPath, parseTemplate, type ClaimPath, type NameTemplate } from './claim-path.ts';
+import type { Caller } from '../types.ts';
+import type { CallerContext } from './callers.ts';
+import {
+  audience,
+  buildClaimRules,
+  duration,
+  filePath,
+  listOf,
+  milliseconds,
+  rawClaimRules,
+  refuseSharedSessions,
+  tokenValue,
+  type CallerSchema,
+  type ClaimRules,
+  type SessionOwner,
+} from './claim-rules.ts';
 import { buildKeys } from './issuer-keys.ts';
 import type { Path, Report } from './report.ts';
-import type { rawCallersFile, Reference } from './schema.ts';
+import type { Reference } from './schema.ts';
 import type { SecretSource } from './secret.ts';
 import type { Sound } from './shape.ts';
-import { DURATION, parseDuration } from './units.ts';
 
 export type { ClaimPath } from './claim-path.ts';
 
@@ -20,15 +32,15 @@ export type IssuerKeys =
   /** A JWK Set that was read from a file: its text, found to be one, without private keys. */
   | { readonly kind: 'file'; readonly jwks: string }
   /** For HS256 alone. */
-  | { readonly kind: 'secret'; readonly secret: string };
+  | { readonly kind: 'secret'; readonly secret: string }
+  /** A Kubernetes API server has them: it is asked about each token. `cache`: how long its word is taken. */
+  | { readonly kind: 'tokenReview'; readonly api: string; readonly cache: number };
 
 /** The request header, lower case, in which tokens are shown: as a bearer, or as Cloudflare Access adds them. */
 export type TokenHeader = 'authorization' | 'cf-access-jwt-assertion';
 
 /** One issuer. Times are milliseconds. */
-export interface IssuerConfig {
-  /** 1 to 32 of a-z 0-9 -, beginning with a letter: callers of this issuer are called `name:…`. */
-  readonly name: string;
+export interface IssuerConfig extends ClaimRules {
   /** `iss`, byte for byte. */
   readonly issuer: string;
   /** At least one; `aud` must have one of them. */
@@ -37,7 +49,7 @@ export interface IssuerConfig {
   readonly keys: IssuerKeys;
   /** Whom the TLS of its URLs is verified against, PEM; `undefined`: the authorities that Node knows. */
   readonly ca?: string;
-  /** A bearer that its key set wants to be asked with (a Kubernetes API server). */
+  /** A bearer that its key set, or its API server, wants to be asked with. */
   readonly bearer?: string;
   /** JWS algorithms (RFC 7518 section 3.1); asymmetric ones, but for `secret`. */
   readonly algorithms: readonly string[];
@@ -46,40 +58,11 @@ export interface IssuerConfig {
   readonly requireTyp?: string;
   /** For how long keys are used after the provider was last heard of. */
   readonly maxStale: number;
-  readonly scopes: {
-    readonly claim: ClaimPath;
-    /** What each value grants; without a map values are names of scopes themselves. */
-    readonly map?: ReadonlyMap<string, readonly Scope[]>;
-    /** What any caller of this issuer may have at most. */
-    readonly ceiling: readonly Scope[];
-  };
-  /** What the name has after `name:`. */
-  readonly template: NameTemplate;
-  /** Claims that must have one of these values, as they are or in a list. */
-  readonly match: readonly { readonly claim: ClaimPath; readonly values: readonly (string | boolean)[] }[];
-  /** What all callers of this issuer have in common: limits, headers, WebSocket. */
-  readonly policy: Omit<Caller, 'name' | 'tokens' | 'certificates' | 'onBehalf' | 'scopes'>;
 }
 
-const ISSUER_NAME = 'expected a name of 1 to 32 of a-z 0-9 -, beginning with a letter';
-const VALUE = 'expected 1 to 512 characters of visible ASCII, exactly as the tokens have it';
-const CLAIM = 'expected a claim such as scope or realm_access.roles, or a list of steps';
-const CALLER = 'expected either a claim, or a template such as "{repository}@{ref}"';
-const MATCH = 'expected a text, true or false, or a list of them';
-const TIME = 'expected a duration such as 30s or 5m, or 0';
 const TYP = 'expected the type of the header, such as JWT or at+jwt';
 const HEADERS = ['Authorization', 'Cf-Access-Jwt-Assertion'] as const;
 const HEADER = `expected ${HEADERS.join(' or ')}`;
-const FILE = 'expected the path of a file';
-
-const value = z.string(VALUE).regex(/^[\x21-\x7e]{1,512}$/, VALUE);
-const step = z.string(CLAIM).min(1, CLAIM);
-const claim = z.union([step, z.array(step).min(1, CLAIM)], CLAIM);
-const matched = z.union([z.string(), z.boolean()], MATCH);
-const duration = z.union([z.literal(0), z.string().regex(DURATION)], TIME);
-const file = z.string(FILE).min(1, FILE);
-
-type CallerSchema = ReturnType<(typeof rawCallersFile)['shape']['callers']['unwrap']>['element'];
 
 /**
  * @param caller the shape of one of `callers`: what it has beside name and credentials, an issuer's callers have in common
@@ -87,22 +70,18 @@ type CallerSchema = ReturnType<(typeof rawCallersFile)['shape']['callers']['unwr
  * @returns the shape of the section as it is written
  */
 export function rawIssuers(caller: CallerSchema, reference: z.ZodType<Reference>) {
-  const scopes = caller.shape.scopes.unwrap();
-  const policy = caller
-    .pick({ allowHeaders: true, onForbiddenHeader: true, agent: true, sessionPrefix: true, tools: true, from: true })
-    .extend(caller.pick({ allowMethods: true, denyMethods: true, limits: true }).shape)
-    // Bytes of a tunnel are not read, so it needs operator.admin: nothing that a claim should hand out.
-    .extend({ websocket: z.enum(['off', 'relay'], 'expected off or relay').optional() });
   return z.array(
     z.strictObject({
-      name: z.string(ISSUER_NAME).regex(/^[a-z][a-z0-9-]{0,31}$/, ISSUER_NAME),
-      issuer: value,
-      audience: z.union([value, z.array(value).min(1, VALUE)], VALUE),
+      ...rawClaimRules(caller),
+      issuer: tokenValue,
+      audience,
       header: z.enum(HEADERS, HEADER).optional(),
       jwksUri: z.string().optional(),
       discovery: z.union([z.literal(true), z.string()], 'expected true, or the URL of the document').optional(),
-      jwksFile: file.optional(),
+      jwksFile: filePath.optional(),
       secret: reference.optional(),
+      tokenReview: z.string().optional(),
+      cache: duration.optional(),
       algorithms: z.array(z.string()).min(1, 'an empty list would let nobody in: leave the key out').optional(),
       clockTolerance: duration.optional(),
       requireTyp: z
@@ -110,12 +89,8 @@ export function rawIssuers(caller: CallerSchema, reference: z.ZodType<Reference>
         .regex(/^[A-Za-z0-9][A-Za-z0-9!#$&^_.+/-]{0,126}$/, TYP)
         .optional(),
       maxStale: duration.optional(),
-      caFile: file.optional(),
-      tokenFile: file.optional(),
-      scopes: z.strictObject({ claim, map: z.record(z.string(), scopes).optional(), ceiling: scopes }),
-      caller: z.strictObject({ claim: claim.optional(), template: z.string().optional() }).optional(),
-      match: z.record(z.string(), z.union([matched, z.array(matched).min(1, MATCH)], MATCH)).optional(),
-      policy: policy.optional(),
+      caFile: filePath.optional(),
+      tokenFile: filePath.optional(),
     }),
   );
 }
@@ -154,7 +129,7 @@ export async function buildIssuers(
   refuseTwins(raw, 'name', 'callers of both would have one name', source.report);
   // Which issuer a token is verified by is told by its `iss` alone.
   refuseTwins(raw, 'issuer', 'one issuer has one set of rules; its audience can be a list', source.report);
-  refuseSharedSessions(raw, context.callers, source.report);
+  refuseSharedPrefixes(raw, context.callers, source.report);
   return issuers;
 }
 
@@ -165,24 +140,16 @@ async function buildIssuer(
   source: SecretSource,
 ): Promise<IssuerConfig | undefined> {
   const { report } = source;
-  const { name, issuer, requireTyp } = raw;
+  const { issuer, requireTyp } = raw;
   const keys = await buildKeys(raw, path, source);
   const clockTolerance = milliseconds(raw.clockTolerance, DEFAULT_TOLERANCE);
   const maxStale = milliseconds(raw.maxStale, DEFAULT_STALE);
   if (clockTolerance > MOST_TOLERANCE) report.error([...path, 'clockTolerance'], 'expected at most 5m');
   if (maxStale > MOST_STALE) report.error([...path, 'maxStale'], 'expected at most 24h');
-  const scopes = buildScopes(raw.scopes, [...path, 'scopes'], report);
-  const template = buildTemplate(raw.caller, [...path, 'caller'], report);
-  const match = buildMatch(raw.match, [...path, 'match'], report);
-  const {
-    name: _name,
-    tokens: _tokens,
-    scopes: _scopes,
-    ...policy
-  } = buildCaller({ ...raw.policy }, context, [...path, 'policy'], report);
-  if (!name || !issuer || !keys || !scopes || !template) return undefined;
+  const rules = buildClaimRules(raw, path, context, report);
+  if (!rules || !issuer || !keys) return undefined;
   return {
-    name,
+    ...rules,
     issuer,
     audience: listOf(raw.audience),
     header: (raw.header ?? 'Authorization').toLowerCase() as TokenHeader,
@@ -190,73 +157,7 @@ async function buildIssuer(
     clockTolerance,
     maxStale,
     ...(requireTyp !== undefined && { requireTyp }),
-    scopes,
-    template,
-    match,
-    policy,
   };
-}
-
-function milliseconds(raw: string | 0 | undefined, standard: number): number {
-  return raw === undefined ? standard : raw === 0 ? 0 : (parseDuration(raw) ?? standard);
-}
-
-/** A list, where one item may stand for itself; each once. */
-function listOf<T extends string | boolean>(raw: T | readonly (T | undefined)[] | undefined): T[] {
-  const list = Array.isArray(raw) ? (raw as readonly (T | undefined)[]) : [raw as T | undefined];
-  return [...new Set(list.flatMap((item) => item ?? []))];
-}
-
-function buildScopes(raw: RawIssuer['scopes'], path: Path, report: Report): IssuerConfig['scopes'] | undefined {
-  const claim = raw?.claim === undefined ? undefined : readPath(raw.claim, [...path, 'claim'], report);
-  const granted = Object.entries(raw?.map ?? {});
-  for (const [name] of granted) {
-    // A value that can be read as two is never taken for either.
-    if (!/^[^,\p{Cc}]+$/u.test(name)) {
-      report.error([...path, 'map', name], 'a value with a comma or a control character grants nothing', 'key');
-    }
-  }
-  if (raw?.ceiling === undefined || claim === undefined) return undefined;
-  const map = raw.map && new Map(granted.map(([name, scopes]) => [name, listOf<Scope>(scopes)]));
-  return { claim, ...(map && { map }), ceiling: listOf<Scope>(raw.ceiling) };
-}
-
-function buildTemplate(raw: RawIssuer['caller'], path: Path, report: Report): NameTemplate | undefined {
-  if (raw === undefined) return ['', ['sub'], ''];
-  if ((raw.claim === undefined) === (raw.template === undefined)) {
-    report.error(path, CALLER);
-    return undefined;
-  }
-  if (raw.claim !== undefined) {
-    const claim = readPath(raw.claim, [...path, 'claim'], report);
-    return claim && ['', claim, ''];
-  }
-  const template = parseTemplate(raw.template ?? '');
-  if (!('fault' in template)) return template;
-  report.error([...path, 'template'], template.fault);
-  return undefined;
-}
-
-function buildMatch(raw: RawIssuer['match'], path: Path, report: Report): IssuerConfig['match'] {
-  return Object.entries(raw ?? {}).flatMap(([name, values]) => {
-    const claim = readPath(name, [...path, name], report, 'key');
-    return claim ? [{ claim, values: listOf<string | boolean>(values) }] : [];
-  });
-}
-
-function readPath(
-  written: string | readonly (string | undefined)[],
-  path: Path,
-  report: Report,
-  at?: 'key',
-): ClaimPath | undefined {
-  const steps = typeof written === 'string' ? written : written.flatMap((step) => step ?? []);
-  // A hole was reported already.
-  if (steps.length !== written.length) return undefined;
-  const found = parseClaimPath(steps);
-  if (!('fault' in found)) return found;
-  report.error(path, found.fault, at);
-  return undefined;
 }
 
 function refuseTwins(raw: RawIssuers, key: 'name' | 'issuer', why: string, report: Report): void {
@@ -269,23 +170,12 @@ function refuseTwins(raw: RawIssuers, key: 'name' | 'issuer', why: string, repor
   }
 }
 
-/** The callers of an issuer share its prefix; nobody else may reach what begins with it, nor they what is another's. */
-function refuseSharedSessions(raw: RawIssuers, callers: readonly Caller[], report: Report): void {
-  const owners = callers.map(({ name, sessionPrefix }) => ({ name, sessionPrefix }));
+function refuseSharedPrefixes(raw: RawIssuers, callers: readonly Caller[], report: Report): void {
+  const owners: SessionOwner[] = [...callers];
   for (const [index, issuer] of raw.entries()) {
     const sessionPrefix = issuer?.policy?.sessionPrefix;
     if (sessionPrefix === undefined) continue;
-    const owner = owners.find(
-      (other) =>
-        other.sessionPrefix !== undefined &&
-        (reaches(other.sessionPrefix, sessionPrefix) || reaches(sessionPrefix, other.sessionPrefix)),
-    );
-    if (owner) {
-      report.error(
-        ['issuers', index, 'policy', 'sessionPrefix'],
-        `its sessions and those of "${owner.name}" would be open to both: one prefix begins with the other`,
-      );
-    }
+    refuseSharedSessions(sessionPrefix, ['issuers', index], owners, report);
     owners.push({ name: issuer?.name ?? '', sessionPrefix });
   }
 }

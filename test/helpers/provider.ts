@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { Test } from 'tap';
 import { exportJWK, generateKeyPair, importJWK, SignJWT, type JWK, type JWTHeaderParameters } from 'jose';
 import Provider from 'oidc-provider';
@@ -71,16 +72,21 @@ export interface Endpoint {
 /**
  * @param t it ends with this test
  * @param answer what it says at first
- * @param tls its certificate, for https
+ * @param tls its certificate, for https; with `clientCa` it asks for one of the client
  * @returns the server, listening on 127.0.0.1
  */
-export async function startEndpoint(t: Test, answer: RequestListener, tls?: Pair): Promise<Endpoint> {
+export async function startEndpoint(
+  t: Test,
+  answer: RequestListener,
+  tls?: Pair & { readonly clientCa?: string },
+): Promise<Endpoint> {
   const requests: IncomingMessage[] = [];
   const listener: RequestListener = (request, response) => {
     requests.push(request);
     endpoint.answer(request, response);
   };
-  const server = tls ? createTlsServer({ cert: tls.cert, key: tls.key }, listener) : createServer(listener);
+  const client = tls?.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: false };
+  const server = tls ? createTlsServer({ cert: tls.cert, key: tls.key, ...client }, listener) : createServer(listener);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -136,12 +142,12 @@ export const MISBEHAVIOURS: Readonly<Record<string, RequestListener>> = {
   'two lists of keys': (_, response) => void response.end('{"keys":[],"keys":[]}'),
 };
 
-/** A certified OpenID provider with one client, which gets JWTs for itself. */
+/** A certified OpenID provider with one client, which gets tokens for itself, and one that has a certificate. */
 export interface TestProvider extends Endpoint {
   /** Publishes these keys, and signs with the first of each algorithm. */
   rotate(keys: readonly SigningKey[]): void;
   /**
-   * @param resource whom the token is for; `urn:opaque` gets no JWT
+   * @param resource whom the token is for; what begins with `urn:opaque` gets no JWT
    * @param alg it is signed with
    * @returns an access token by the client credentials grant, valid for an hour
    */
@@ -151,6 +157,8 @@ export interface TestProvider extends Endpoint {
 }
 
 export const CLIENT = { id: 'agent', secret: 'client-secret-of-the-agent' } as const;
+/** Known by the common name of its certificate, which is its id. */
+export const TLS_CLIENT = 'shim-with-a-certificate';
 
 /**
  * @param t it ends with this test
@@ -185,6 +193,10 @@ export async function startProvider(t: Test, keys: readonly SigningKey[]): Promi
   });
 }
 
+interface OnTls {
+  readonly socket: TLSSocket;
+}
+
 function configuration(keys: readonly SigningKey[], adapter: object): object {
   return {
     adapter,
@@ -200,12 +212,29 @@ function configuration(keys: readonly SigningKey[], adapter: object): object {
         redirect_uris: [],
         response_types: [],
       },
+      {
+        client_id: TLS_CLIENT,
+        token_endpoint_auth_method: 'tls_client_auth',
+        tls_client_auth_subject_dn: `CN=${TLS_CLIENT}`,
+        grant_types: ['client_credentials'],
+        redirect_uris: [],
+        response_types: [],
+      },
     ],
+    clientAuthMethods: ['client_secret_basic', 'tls_client_auth'],
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
       introspection: { enabled: true, allowedPolicy: () => true },
       revocation: { enabled: true, allowedPolicy: () => true },
+      mTLS: {
+        enabled: true,
+        tlsClientAuth: true,
+        getCertificate: ({ socket }: OnTls) => socket.getPeerX509Certificate?.()?.toString(),
+        certificateAuthorized: ({ socket }: OnTls) => socket.authorized,
+        certificateSubjectMatches: ({ socket }: OnTls, _: string, expected: string) =>
+          socket.getPeerX509Certificate()?.subject === expected,
+      },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: (_: unknown, resource: string) => {
@@ -213,7 +242,7 @@ function configuration(keys: readonly SigningKey[], adapter: object): object {
           return {
             scope: 'runs:read runs:write',
             audience,
-            ...(audience === 'urn:opaque'
+            ...(audience?.startsWith('urn:opaque')
               ? { accessTokenFormat: 'opaque' }
               : { accessTokenFormat: 'jwt', jwt: { sign: { alg } } }),
           };
