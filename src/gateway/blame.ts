@@ -12,6 +12,7 @@ export type Finding =
   | 'device_refused'
   | 'scope_not_honoured'
   | 'endpoint_not_enabled'
+  | 'certificate_refused'
   | 'shim_refused'
   | 'shim_ceiling';
 
@@ -32,6 +33,8 @@ const ADVICE: Record<Finding, string> = {
     'The gateway did not honour the scope that the proxy sent. In this hop its release may not allow this route to any HTTP caller.',
   endpoint_not_enabled:
     'The gateway does not serve this endpoint. Its operator should enable it under gateway.http.endpoints in openclaw.json.',
+  certificate_refused:
+    'The gateway does not take the client certificate of the proxy. Its operator should see that gateway.tls.cert is valid, and that its authority is trusted there (in listen.tls.clientCa of a proxy beside the gateway).',
   shim_refused:
     'The proxy beside the gateway refused this proxy. Its operator should see that callers[].certificates there has the certificate of this one, with onBehalf: true, and listen.hosts the name that it is called by.',
   shim_ceiling:
@@ -85,9 +88,18 @@ export function blameShim(hop: Hop, answer: GatewayAnswer): Refusal | undefined 
   for (const name of hop.secretNames) {
     quoted = quoted.replaceAll(new RegExp(name.replaceAll('-', '[^a-z0-9]'), 'gi'), '****');
   }
+  return refuseFor(finding, `the gateway answered ${answer.status} ${quoted.slice(0, 500)}`);
+}
+
+/**
+ * @param finding what the operator must change
+ * @param words for the log alone
+ * @returns 502 `gateway_refused`
+ */
+export function refuseFor(finding: Finding, words: string): Refusal {
   return refuse('gateway_refused', {
     message: `${ADVICE[finding]} (finding: ${finding})`,
-    reason: `${finding}: the gateway answered ${answer.status} ${quoted.slice(0, 500)}`,
+    reason: `${finding}: ${words}`,
   });
 }
 
