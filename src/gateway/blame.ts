@@ -129,9 +129,41 @@ function findingOf(hop: Hop, answer: GatewayAnswer): Finding | undefined {
  */
 export function refusalOfShim(body: string): Refusal | undefined {
   const { code, message } = errorIn(body);
-  return typeof code === 'string' && Object.hasOwn(ERRORS, code) && typeof message === 'string'
-    ? refuse(code as ErrorCode, { message })
-    : undefined;
+  return isCode(code) && typeof message === 'string' ? refuse(code, { message }) : undefined;
+}
+
+/**
+ * How another shim ends what it had let through. This shim looks after its own callers: what the other refuses then, a
+ * credential or a scope, is this shim's.
+ *
+ * @param hop how the gateway is reached
+ * @param body of the error event that ends a stream
+ * @returns 502 `gateway_refused` with what the operator must change, or `undefined` where its words are for the caller
+ */
+export function blameEvent(hop: Hop, body: string): Refusal | undefined {
+  return blameEnd(hop, errorIn(body).code);
+}
+
+/**
+ * The same for a WebSocket.
+ *
+ * @param hop how the gateway is reached
+ * @param reason of the close frame: a code, a colon, words
+ * @returns 502 `gateway_refused`, or `undefined` where its words are for the caller
+ */
+export function blameClose(hop: Hop, reason: string): Refusal | undefined {
+  return blameEnd(hop, reason.split(':', 1)[0]);
+}
+
+function blameEnd({ mode }: Hop, code: unknown): Refusal | undefined {
+  if (mode !== 'shim' || !isCode(code)) return undefined;
+  const ceiling = code === 'insufficient_scope' ? 'shim_ceiling' : undefined;
+  const finding = ERRORS[code].status === 401 ? 'shim_refused' : ceiling;
+  return finding && refuseFor(finding, `the proxy beside the gateway ended it: ${code}`);
+}
+
+function isCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(ERRORS, code);
 }
 
 function errorIn(body: string): { readonly code?: unknown; readonly message?: unknown } {
