@@ -3,9 +3,16 @@ import { Command, CommanderError } from 'commander';
 import { didYouMean } from '../config/suggest.ts';
 import type { AuditSummaryOptions, AuditTailOptions } from './audit.ts';
 import { EXIT } from './exit.ts';
+import type { TlsInitOptions } from './tls.ts';
 import type { World } from './world.ts';
 
 const DEFAULT_CONFIG = 'shim.config.yaml';
+
+interface TlsInitLine extends Pick<TlsInitOptions, 'days' | 'force' | 'json'> {
+  readonly host: string[];
+  readonly client: string[];
+  readonly caller: string[];
+}
 
 interface WithConfig {
   readonly config: string;
@@ -132,16 +139,14 @@ export async function runCommandLine(world: World, args: readonly string[]): Pro
     .description('an authority, a server and clients, in a folder; or more of them, where it has an authority')
     .argument('<folder>')
     .option('--host <name>', 'a name or address of the server beside localhost; once for each', collect, [])
-    .option('--client <name>', 'a client; once for each (shim-a, where nothing is named)', collect, [])
+    .option('--client <name>', 'a shim that calls; once for each (shim-a, where nothing is named)', collect, [])
+    .option('--caller <name>', 'a caller known by its certificate; once for each', collect, [])
     .option('--days <count>', 'how long servers and clients are valid', '90')
     .option('--force', 'write over pairs that are there; an authority stays')
     .option('--json', 'paths, fingerprints and ends as JSON')
     .action(
-      exits(
-        async (
-          folder: string,
-          o: { host: string[]; client: string[]; days: string; force?: boolean; json?: boolean },
-        ) => (await import('./tls.ts')).runTlsInit(world, { ...o, folder, hosts: o.host, clients: o.client }),
+      exits(async (folder: string, { host: hosts, client: clients, caller: callers, ...o }: TlsInitLine) =>
+        (await import('./tls.ts')).runTlsInit(world, { ...o, folder, hosts, clients, callers }),
       ),
     );
 

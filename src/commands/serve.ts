@@ -3,6 +3,7 @@ import { ConfigError, type Config } from '../config/config.ts';
 import { AuditError } from '../observe/audit.ts';
 import { createLog } from '../observe/log.ts';
 import { warnOfConnections } from '../server/descriptors.ts';
+import { ListenError } from '../server/listen-fault.ts';
 import { startReloader, type Loading } from '../server/reload.ts';
 import { startShim } from '../server/shim.ts';
 import { loadWatched } from './config-world.ts';
@@ -64,7 +65,7 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
       logger.fatal(error.message);
       return EXIT.config;
     }
-    if (!isListenError(error)) throw error;
+    if (!(error instanceof ListenError)) throw error;
     logger.fatal(`cannot listen: ${error.message}`);
     return EXIT.no;
   } finally {
@@ -86,8 +87,4 @@ function summary(config: Config): Record<string, unknown> {
     ...(config.issuers.length > 0 && { issuers: config.issuers.map(({ name }) => name) }),
     ...(dangers.length > 0 ? { dangers } : {}),
   };
-}
-
-function isListenError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'syscall' in error && error.syscall === 'listen';
 }

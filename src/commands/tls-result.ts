@@ -29,7 +29,9 @@ export interface TlsInitResult {
   readonly authority: MadePair & { readonly made: boolean };
   /** `null` where it was not asked for. */
   readonly server: MadePair | null;
+  /** Shims that call for callers of their own. */
   readonly clients: readonly (MadePair & { readonly name: string })[];
+  readonly callers: readonly (MadePair & { readonly name: string })[];
 }
 
 /**
@@ -54,8 +56,8 @@ export function describe(folder: string, name: string, pem: string): MadePair {
  * @param hosts names and addresses of the server but those of loopback
  * @returns a table, and what to paste into the configurations
  */
-export function formatResult({ authority, server, clients }: TlsInitResult, hosts: readonly string[]): string {
-  const pairs = [...(authority.made ? [authority] : []), ...(server ? [server] : []), ...clients];
+export function formatResult({ authority, server, clients, callers }: TlsInitResult, hosts: readonly string[]): string {
+  const pairs = [...(authority.made ? [authority] : []), ...(server ? [server] : []), ...clients, ...callers];
   const rows = pairs.map(({ cert, key, expires, names }) => [cert, key, expires.slice(0, 10), names.join(' ')]);
   const [host = '127.0.0.1'] = hosts;
   const { cert, key } = server ?? {};
@@ -67,11 +69,11 @@ export function formatResult({ authority, server, clients }: TlsInitResult, host
         tls: { cert, key, clientCa: authority.cert },
       },
     }),
-    ...(clients.length > 0 && {
-      callers: clients.map(({ name, names: [uri] }) => ({
-        name,
-        certificates: [{ uri }],
-        onBehalf: true,
+    ...(clients.length + callers.length > 0 && {
+      callers: [...clients, ...callers].map((one) => ({
+        name: one.name,
+        certificates: [{ uri: one.names[0] }],
+        ...(clients.includes(one) && { onBehalf: true }),
         scopes: CEILING,
       })),
     }),
@@ -88,7 +90,7 @@ export function formatResult({ authority, server, clients }: TlsInitResult, host
   ]);
   return [
     table([['CERTIFICATE', 'KEY', 'ENDS', 'FOR'], ...rows]),
-    ...[['shim B, beside the gateway', beside] as const, ...afar].map(
+    ...[[`shim${clients.length > 0 ? ' B' : ''}, beside the gateway`, beside] as const, ...afar].map(
       ([where, part]) => `\n# ${where}\n${stringify(part, { lineWidth: 0 })}`,
     ),
   ].join('');

@@ -1,5 +1,5 @@
 /** `auth-shim tls init`: an authority for development, a server's pair and clients' pairs, for the hop between two shims. */
-import { linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { isHost, isWildcard } from '../config/address.ts';
@@ -15,7 +15,10 @@ export interface TlsInitOptions {
   readonly folder: string;
   /** Names and addresses of the server beside those of loopback. */
   readonly hosts: readonly string[];
+  /** Shims that call for callers of their own. */
   readonly clients: readonly string[];
+  /** Callers that are known by a certificate. */
+  readonly callers?: readonly string[] | undefined;
   /** How long a pair is valid. */
   readonly days: string;
   /** Write over pairs that are there; an authority never is. */
@@ -53,14 +56,18 @@ export async function runTlsInit(world: World, options: TlsInitOptions): Promise
   try {
     const days = readDays(options.days);
     const asked = options.hosts.map(readHost);
-    const named = [...new Set(options.clients.map(readClient))];
+    const named = [...new Set(options.clients.map((name) => readClient('--client', name)))];
+    const callers = [...new Set((options.callers ?? []).map((name) => readClient('--caller', name)))];
+    const both = callers.find((name) => named.includes(name));
+    if (both !== undefined) throw new TlsInitError(`"${both}" is a --client and a --caller: name one`, EXIT.usage);
     const path = resolve(world.cwd, folder);
+    refuseOpenFolder(path, folder);
     const before = readAuthority(path, folder);
     const authority = await open(before, world, folder);
-    const isAll = before === undefined || (asked.length === 0 && named.length === 0);
+    const isAll = before === undefined || asked.length + named.length + callers.length === 0;
     // A pair that is made anew is for the names that it was for.
     const hosts = asked.length > 0 ? asked : ownNames(readText(path, folder, 'server.crt'));
-    const clients = isAll && named.length === 0 ? [STANDARD_CLIENT] : named;
+    const clients = isAll && named.length + callers.length === 0 ? [STANDARD_CLIENT] : named;
 
     const made = new Map<string, Pair>();
     if (!before) made.set('ca', authority.pair);
@@ -69,14 +76,17 @@ export async function runTlsInit(world: World, options: TlsInitOptions): Promise
       made.set(name, await issue(authority, { ...leaf, names: names.map(alternativeName) }, world.now()));
     };
     if (isAll || asked.length > 0) await sign('server', 'serverAuth', [...new Set([...LOCAL_NAMES, ...hosts])]);
-    for (const client of clients) await sign(client, 'clientAuth', [`spiffe://auth-shim/${client}`]);
+    for (const name of [...clients, ...callers]) await sign(name, 'clientAuth', [`spiffe://auth-shim/${name}`]);
     write(path, folder, made, force);
 
     const server = made.get('server')?.cert;
+    const describeAll = (names: readonly string[]): TlsInitResult['clients'] =>
+      names.map((name) => ({ name, ...describe(folder, name, made.get(name)?.cert ?? '') }));
     const result: TlsInitResult = {
       authority: { ...describe(folder, 'ca', authority.pair.cert), made: !before },
       server: server === undefined ? null : describe(folder, 'server', server),
-      clients: clients.map((name) => ({ name, ...describe(folder, name, made.get(name)?.cert ?? '') })),
+      clients: describeAll(clients),
+      callers: describeAll(callers),
     };
     world.stdout(json ? `${JSON.stringify(result, null, 2)}\n` : formatResult(result, hosts));
     const { cert, key } = result.authority;
@@ -95,9 +105,9 @@ function readDays(text: string): number {
   throw new TlsInitError(`--days "${text}": expected a count from 1 to ${MOST_DAYS}`, EXIT.usage);
 }
 
-function readClient(name: string): string {
+function readClient(option: '--client' | '--caller', name: string): string {
   if (CLIENT_NAME.test(name)) return name;
-  throw new TlsInitError(`--client "${name}": ${CLIENT_WORDS}`, EXIT.usage);
+  throw new TlsInitError(`${option} "${name}": ${CLIENT_WORDS}`, EXIT.usage);
 }
 
 /** An IPv6 address is spelled as URLs have it: the library that encodes certificates misreads `::ffff:192.0.2.1`. */
@@ -110,6 +120,15 @@ function readHost(text: string): string {
 
 function alternativeName(value: string): { readonly type: 'dns' | 'ip' | 'url'; readonly value: string } {
   return { type: value.startsWith('spiffe:') ? 'url' : isIP(value) ? 'ip' : 'dns', value };
+}
+
+/** Who may write there can put another authority in the place of this one, to be signed with or to be trusted. */
+function refuseOpenFolder(path: string, folder: string): void {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found?.isDirectory() || (found.mode & 0o002) === 0) return;
+  throw new TlsInitError(
+    `every user of this machine may write to ${folder}: chmod 700 it once its files are yours, or name another folder`,
+  );
 }
 
 function readText(path: string, folder: string, name: string): string | undefined {

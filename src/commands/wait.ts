@@ -40,7 +40,7 @@ export async function runWait(world: World, options: WaitOptions): Promise<numbe
   do {
     last = admin
       ? await ask(admin, options.live ? '/livez' : '/readyz', (status) => status === 200)
-      : await ask(reachable(listen.address, world.cwd), '/', () => true);
+      : await (listen.tls ? shakeHands : askAnything)(reachable(listen.address, world.cwd));
     if (last === '') return EXIT.ok;
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   } while (world.now() < deadline);
@@ -48,19 +48,42 @@ export async function runWait(world: World, options: WaitOptions): Promise<numbe
   return EXIT.no;
 }
 
+function askAnything(where: Where): Promise<string> {
+  return ask(where, '/', () => true);
+}
+
+/**
+ * A handshake is answer enough: a request would need a certificate where the listener wants one. Nothing is sent, and
+ * nothing believed, so that it does not matter for which name the certificate is, or by whom.
+ *
+ * @returns nothing once the listener has done its part of it, otherwise why not
+ */
+async function shakeHands(where: Where): Promise<string> {
+  const { connect } = await import('node:tls');
+  return new Promise((resolve) => {
+    const at = 'socketPath' in where ? { path: where.socketPath } : where;
+    const socket = connect({ ...at, rejectUnauthorized: false, timeout: ANSWER_MS });
+    socket.once('secureConnect', () => {
+      resolve('');
+      socket.end();
+    });
+    socket.once('timeout', () => socket.destroy(new Error('no answer')));
+    socket.once('error', (error) => resolve(error.message));
+    socket.once('close', () => resolve('no answer'));
+  });
+}
+
+type Where = Address | { readonly socketPath: string };
+
 /** Where a listener of this machine is asked: one on every address is asked on loopback. */
-function reachable(address: Config['listen']['address'], cwd: string): Address | { socketPath: string } {
+function reachable(address: Config['listen']['address'], cwd: string): Where {
   if ('socket' in address) return { socketPath: resolvePath(cwd, address.socket) };
   if (!isWildcard(address.host)) return address;
   return { host: address.host.includes('.') ? '127.0.0.1' : '::1', port: address.port };
 }
 
 /** @returns nothing for a status that is fine, otherwise why not */
-function ask(
-  where: Address | { socketPath: string },
-  path: string,
-  fine: (status: number | undefined) => boolean,
-): Promise<string> {
+function ask(where: Where, path: string, fine: (status: number | undefined) => boolean): Promise<string> {
   return new Promise((resolve) => {
     const req = request({ ...where, path, timeout: ANSWER_MS, agent: false }, (res) => {
       let text = '';

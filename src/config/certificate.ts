@@ -8,6 +8,8 @@ import { readSecretFile, type SecretSource } from './secret.ts';
 import { formatInstant } from './units.ts';
 import { readFaultWords, resolvePath } from './world.ts';
 
+const WRITTEN_BY_ALL = 0o002;
+
 /** Certificates of one file, in its order. */
 export interface CertificateFile {
   /** Those certificates and nothing else, PEM. */
@@ -34,7 +36,7 @@ class PemError extends Error {}
  */
 export function readAuthorities(written: string, path: Path, source: SecretSource): CertificateFile | undefined {
   return readChecked(written, path, source, (name) => {
-    const certificates = parseCertificates(readCertificateFile(name, source));
+    const certificates = parseCertificates(readCertificateFile(name, path, source));
     const file = fileOf(certificates, source.world.now);
     if (file.notAfter === Infinity) throw new PemError('holds no certificate that is valid now');
     warnOfExpired(name, certificates, path, source);
@@ -67,7 +69,7 @@ export function readPair(
 ): CertificatePair | undefined {
   const { world } = source;
   const cert = readChecked(written.cert, [...path, 'cert'], source, (name) => {
-    const certificates = parseCertificates(readCertificateFile(name, source));
+    const certificates = parseCertificates(readCertificateFile(name, [...path, 'cert'], source));
     const [own] = certificates as [X509Certificate];
     if (isExpired(own, world.now))
       throw new PemError(`holds a certificate that expired at ${formatInstant(endOf(own))}`);
@@ -130,9 +132,14 @@ function readChecked<T>(written: string, path: Path, source: SecretSource, check
   }
 }
 
-function readCertificateFile(name: string, { world }: SecretSource): string {
+/** Nothing in it is a secret; who may change it may say whom this shim believes, or end its TLS. */
+function readCertificateFile(name: string, path: Path, { world, report }: SecretSource): string {
   try {
-    return world.readFile(name);
+    const text = world.readFile(name);
+    if (((world.fileMode?.(name) ?? 0) & WRITTEN_BY_ALL) !== 0) {
+      report.warning(path, `${name} can be changed by every user of this machine: chmod 644 it`);
+    }
+    return text;
   } catch (error) {
     throw new PemError(readFaultWords(error));
   }

@@ -5,8 +5,9 @@ import type { Reference } from './schema.ts';
 import { readFaultWords, resolvePath, type ConfigWorld } from './world.ts';
 
 const MOST_BYTES = 64 * 1024;
-/** What others on the machine may do: read for the group, read for everybody. */
-const READABLE_BY_OTHERS = 0o044;
+/** What others on the machine may do: the group, and everybody. */
+const READ_BY_OTHERS = 0o044;
+const WRITTEN_BY_OTHERS = 0o022;
 
 /** Where secrets are looked for, and who is told what is wrong. */
 export interface SecretSource {
@@ -77,8 +78,10 @@ export function readSecretFile(written: string, path: Path, { file, world, repor
       report.unresolved(path, `${target} is larger than 64 KiB: no secret is`);
       return undefined;
     }
-    if (((world.fileMode?.(target) ?? 0) & READABLE_BY_OTHERS) !== 0) {
-      report.warning(path, `${target} can be read by other users of this machine: chmod 600 it`);
+    const mode = world.fileMode?.(target) ?? 0;
+    const open = [...(mode & READ_BY_OTHERS ? ['read'] : []), ...(mode & WRITTEN_BY_OTHERS ? ['changed'] : [])];
+    if (open.length > 0) {
+      report.warning(path, `${target} can be ${open.join(' and ')} by other users of this machine: chmod 600 it`);
     }
     return text;
   } catch (error) {

@@ -46,6 +46,13 @@ export function buildListenTls(
     report.error([...path, 'recheck'], 'expected more than 0 and at most 24d');
   }
   const pair = readBoth(raw, path, 'serverAuth', source);
+  const [own] = pair?.cert.certificates ?? [];
+  if (own && !own.subjectAltName) {
+    report.warning(
+      [...path, 'cert'],
+      'it is for no name (SAN): callers who look at it will refuse it, unless they pin it',
+    );
+  }
   const ca = raw.clientCa === undefined ? undefined : readAuthorities(raw.clientCa, [...path, 'clientCa'], source);
   return {
     tls: pair && {
@@ -55,7 +62,7 @@ export function buildListenTls(
       ...(ca && { client: { ca: ca.pem, auth: raw.clientAuth ?? 'require' } }),
       recheck,
     },
-    hosts: pair?.cert.certificates[0] ? hostNames(pair.cert.certificates[0]) : [],
+    hosts: own ? hostNames(own) : [],
     certificates: [...inUse('listen.tls.cert', pair?.cert), ...inUse('listen.tls.clientCa', ca)],
   };
 }

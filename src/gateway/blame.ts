@@ -12,6 +12,7 @@ export type Finding =
   | 'device_refused'
   | 'scope_not_honoured'
   | 'endpoint_not_enabled'
+  | 'certificate_refused'
   | 'shim_refused'
   | 'shim_ceiling';
 
@@ -32,6 +33,8 @@ const ADVICE: Record<Finding, string> = {
     'The gateway did not honour the scope that the proxy sent. In this hop its release may not allow this route to any HTTP caller.',
   endpoint_not_enabled:
     'The gateway does not serve this endpoint. Its operator should enable it under gateway.http.endpoints in openclaw.json.',
+  certificate_refused:
+    'The gateway does not take the client certificate of the proxy. Its operator should see that gateway.tls.cert is valid, and that its authority is trusted there (in listen.tls.clientCa of a proxy beside the gateway).',
   shim_refused:
     'The proxy beside the gateway refused this proxy. Its operator should see that callers[].certificates there has the certificate of this one, with onBehalf: true, and listen.hosts the name that it is called by.',
   shim_ceiling:
@@ -85,9 +88,18 @@ export function blameShim(hop: Hop, answer: GatewayAnswer): Refusal | undefined 
   for (const name of hop.secretNames) {
     quoted = quoted.replaceAll(new RegExp(name.replaceAll('-', '[^a-z0-9]'), 'gi'), '****');
   }
+  return refuseFor(finding, `the gateway answered ${answer.status} ${quoted.slice(0, 500)}`);
+}
+
+/**
+ * @param finding what the operator must change
+ * @param words for the log alone
+ * @returns 502 `gateway_refused`
+ */
+export function refuseFor(finding: Finding, words: string): Refusal {
   return refuse('gateway_refused', {
     message: `${ADVICE[finding]} (finding: ${finding})`,
-    reason: `${finding}: the gateway answered ${answer.status} ${quoted.slice(0, 500)}`,
+    reason: `${finding}: ${words}`,
   });
 }
 
@@ -117,9 +129,41 @@ function findingOf(hop: Hop, answer: GatewayAnswer): Finding | undefined {
  */
 export function refusalOfShim(body: string): Refusal | undefined {
   const { code, message } = errorIn(body);
-  return typeof code === 'string' && Object.hasOwn(ERRORS, code) && typeof message === 'string'
-    ? refuse(code as ErrorCode, { message })
-    : undefined;
+  return isCode(code) && typeof message === 'string' ? refuse(code, { message }) : undefined;
+}
+
+/**
+ * How another shim ends what it had let through. This shim looks after its own callers: what the other refuses then, a
+ * credential or a scope, is this shim's.
+ *
+ * @param hop how the gateway is reached
+ * @param body of the error event that ends a stream
+ * @returns 502 `gateway_refused` with what the operator must change, or `undefined` where its words are for the caller
+ */
+export function blameEvent(hop: Hop, body: string): Refusal | undefined {
+  return blameEnd(hop, errorIn(body).code);
+}
+
+/**
+ * The same for a WebSocket.
+ *
+ * @param hop how the gateway is reached
+ * @param reason of the close frame: a code, a colon, words
+ * @returns 502 `gateway_refused`, or `undefined` where its words are for the caller
+ */
+export function blameClose(hop: Hop, reason: string): Refusal | undefined {
+  return blameEnd(hop, reason.split(':', 1)[0]);
+}
+
+function blameEnd({ mode }: Hop, code: unknown): Refusal | undefined {
+  if (mode !== 'shim' || !isCode(code)) return undefined;
+  const ceiling = code === 'insufficient_scope' ? 'shim_ceiling' : undefined;
+  const finding = ERRORS[code].status === 401 ? 'shim_refused' : ceiling;
+  return finding && refuseFor(finding, `the proxy beside the gateway ended it: ${code}`);
+}
+
+function isCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(ERRORS, code);
 }
 
 function errorIn(body: string): { readonly code?: unknown; readonly message?: unknown } {

@@ -3,6 +3,7 @@ import type { X509Certificate } from 'node:crypto';
 import { lookup as dnsLookup } from 'node:dns';
 import { createRequire } from 'node:module';
 import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { resolveLoopback } from '../config/address.ts';
 import { fingerprintOf, readCertificateNames } from '../config/certificate-names.ts';
 import type { GatewayTls } from '../config/config.ts';
@@ -16,8 +17,11 @@ const RESUMED_MS = 3_600_000;
 
 /** Why there is no connection that may be used. The words are for the operator. */
 export class HopError extends Error {
-  /** A plaintext hop must not leave the machine; a certificate that is not the gateway's; nobody who answers in time. */
-  readonly code: 'HOP_NOT_LOOPBACK' | 'HOP_CERTIFICATE' | 'HOP_TIMEOUT';
+  /**
+   * A plaintext hop must not leave the machine; a certificate that is not the gateway's; one of the shim's own that the
+   * gateway does not take; nobody who answers in time.
+   */
+  readonly code: 'HOP_NOT_LOOPBACK' | 'HOP_CERTIFICATE' | 'HOP_REFUSED' | 'HOP_TIMEOUT';
 
   constructor(code: HopError['code'], message: string) {
     super(message);
@@ -115,6 +119,7 @@ export function createConnect(target: GatewayTarget): Connect {
         certificate = shown as X509Certificate;
         if (socket.isSessionReused() && offered) ({ verified } = offered);
         if (ticket) kept = { session: ticket, certificate, verified };
+        tellRefused(socket, () => ticket === undefined);
         return undefined;
       }
       kept = undefined;
@@ -141,6 +146,32 @@ export function createConnect(target: GatewayTarget): Connect {
         : certificate.checkIP(serverName);
     return named === undefined ? `is not for ${serverName}, but ${names}` : undefined;
   }
+}
+
+/**
+ * With TLS 1.3 a client is through before the server has looked at its certificate (RFC 8446 section 4.4.2): a server
+ * that breaks off then, without an alert or with one that was lost, has sent neither a ticket nor a byte.
+ */
+function tellRefused(socket: TLSSocket, noTicket: () => boolean): void {
+  if (socket.getProtocol() !== 'TLSv1.3') return;
+  const refusal = (): HopError | undefined =>
+    socket.bytesRead === 0 && noTicket()
+      ? new HopError(
+          'HOP_REFUSED',
+          'it broke off the TLS handshake: it may not take the certificate in gateway.tls.cert, or want one; its log has the reason',
+        )
+      : undefined;
+  let told: Error | undefined;
+  // Who waits for an answer is given the system's error, which then says what is behind it.
+  socket.once('error', (error: NodeJS.ErrnoException) => {
+    told = error;
+    if (error.code === 'ECONNRESET' || error.code === 'EPIPE') error.cause ??= refusal();
+  });
+  // An alert is an error that ends nothing; without it here, the end that follows would be all that is told.
+  socket.once('end', () => {
+    const why = told ?? refusal();
+    if (why) socket.destroy(why);
+  });
 }
 
 /** A session that can be resumed, and the certificate that was found right for it. */

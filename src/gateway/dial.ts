@@ -78,7 +78,10 @@ export async function dial(
     };
     signal.addEventListener('abort', abort, { once: true });
     // For its whole life: an error without a listener would end the process. A close follows each.
-    ws.on('error', (error) => settle(() => reject(signal.aborted ? (signal.reason as Error) : error)));
+    // Of a connection that ended before its answer the connection itself knows more.
+    ws.on('error', (error) =>
+      settle(() => reject(signal.aborted ? (signal.reason as Error) : (opening?.errored ?? error))),
+    );
     ws.once('upgrade', (response: IncomingMessage) => (socket = response.socket));
     ws.once('open', () => {
       ws.pause();

@@ -1,5 +1,7 @@
 /** What went wrong towards the gateway, in the words of the error table. Pure. */
 import { refuse, type Refusal } from '../errors.ts';
+import { refuseFor } from '../gateway/blame.ts';
+import { tlsFault } from '../gateway/tls-fault.ts';
 import type { EndReason } from '../observe/log.ts';
 
 const UNREACHABLE: ReadonlySet<string> = new Set([
@@ -11,13 +13,8 @@ const UNREACHABLE: ReadonlySet<string> = new Set([
   'EADDRNOTAVAIL',
   'EMFILE',
   'HOP_NOT_LOOPBACK',
-  'HOP_CERTIFICATE',
   'HOP_TIMEOUT',
 ]);
-/** Of a handshake: the certificate of one side is refused by the other, or they have no version in common. */
-const TLS_CODE =
-  /^(?:ERR_SSL_|ERR_TLS_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH)/;
-
 /**
  * @param error what undici or the socket reported
  * @param answered whether the gateway's answer had begun
@@ -29,7 +26,10 @@ export function gatewayFault(error: Error, answered: boolean): { refusal: Refusa
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
     return { refusal: refuse('gateway_timeout', { reason }), end: 'gateway_idle' };
   }
-  if (!answered && (UNREACHABLE.has(code) || TLS_CODE.test(code))) {
+  const tls = answered ? undefined : tlsFault(error);
+  if (tls?.refused) return { refusal: refuseFor('certificate_refused', tls.words), end: 'refused' };
+  if (tls) return { refusal: refuse('gateway_unreachable', { reason: `${code}: ${tls.words}` }), end: 'gateway_gone' };
+  if (!answered && UNREACHABLE.has(code)) {
     return { refusal: refuse('gateway_unreachable', { reason }), end: 'gateway_gone' };
   }
   return { refusal: refuse('gateway_bad_response', { reason }), end: 'gateway_gone' };

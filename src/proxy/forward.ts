@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { errorBody, refuse, type Refusal } from '../errors.ts';
 import type { Forward } from '../decision.ts';
-import { blameShim, mayBlameShim } from '../gateway/blame.ts';
+import { blameEvent, blameShim, mayBlameShim } from '../gateway/blame.ts';
 import { buildResponseHeaders } from '../headers/response.ts';
 import type { EndReason } from '../observe/log.ts';
 import { usageTail, type Usage, type UsageTail } from '../observe/usage.ts';
@@ -11,7 +11,7 @@ import type { PassingBody } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import { gatewayFault } from './fault.ts';
 import { corsHeaders } from './refuse.ts';
-import { errorEvent, EventBoundary, isEventStream, KEEP_ALIVE } from './sse.ts';
+import { errorEvent, EventBoundary, isEventStream, KEEP_ALIVE, readErrorEvent } from './sse.ts';
 
 /** A refusal of the gateway is read whole up to this size before it is known whom it is about. */
 const BLAME_BYTES = 16 * 1024;
@@ -183,6 +183,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   }
 
   #pass(chunk: Buffer): void {
+    if (this.#boundary?.between && this.#endedAboutShim(chunk)) return;
     this.#exchange.bytesOut += chunk.length;
     this.#boundary?.push(chunk);
     this.#tail?.push(chunk);
@@ -195,6 +196,17 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     // What one read of the gateway's socket brought goes out as one chunk: in the same tick, without delay.
     this.#read.push(chunk);
     if (this.#read.length === 1) queueMicrotask(() => this.#flush());
+  }
+
+  /** @returns whether another shim ended the stream for what this one is, and the caller was told so */
+  #endedAboutShim(chunk: Buffer): boolean {
+    const { hop } = this.#exchange.snapshot;
+    const body = hop.mode === 'shim' ? readErrorEvent(chunk) : undefined;
+    const refusal = body === undefined ? undefined : blameEvent(hop, body);
+    if (!refusal) return false;
+    this.#flush();
+    this.end('refused', refusal);
+    return true;
   }
 
   #flush(): void {

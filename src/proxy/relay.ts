@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { WebSocket, WebSocketServer, type ServerOptions } from 'ws';
 import { refuse } from '../errors.ts';
 import { SUBPROTOCOL } from '../headers/upgrade.ts';
+import { blameClose } from '../gateway/blame.ts';
 import { errorFrame } from '../gateway/connect.ts';
 import { SOCKET_OPTIONS } from '../gateway/dial.ts';
 import { allowsMethod, readRequestFrame } from '../policy/methods.ts';
@@ -181,13 +182,16 @@ export class Relay {
     inbox: Inbox,
   ): void {
     const { passed } = this;
-    const { socket: callerSocket, methods } = this.#parts;
+    const { socket: callerSocket, methods, hop } = this.#parts;
     this.#gateway = gateway;
     this.#alive.push(new Liveness(gateway, socket));
     gateway.on('error', (error) => this.#broken(gateway, error));
-    gateway.once('close', (code: number, reason: Buffer) =>
-      this.#ended('gateway_gone', gateway, { code, reason: reason.toString() }),
-    );
+    gateway.once('close', (code: number, bytes: Buffer) => {
+      const reason = bytes.toString();
+      const refusal = blameClose(hop.blame, reason);
+      if (refusal) this.end(refusedFor(undefined, refusal));
+      else this.#ended('gateway_gone', gateway, { code, reason });
+    });
     if (gateway.readyState === gateway.CLOSED) {
       // It left while its answer was looked at.
       this.#ended('gateway_gone', gateway, { code: 1006, reason: '' });

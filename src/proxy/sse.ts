@@ -47,5 +47,19 @@ export function isEventStream(status: number, contentType: string | undefined): 
  * @returns the event by which a stream is told why it ends
  */
 export function errorEvent(body: string): string {
-  return `event: error\ndata: ${body}\n\n`;
+  return `${ERROR_HEAD}${body}\n\n`;
+}
+
+const ERROR_HEAD = 'event: error\ndata: ';
+/** More than any of the shim's own. */
+const MOST_ERROR = 4 * 1024;
+
+/**
+ * @param chunk of an event stream, at the beginning of an event
+ * @returns the body in it where it is the whole of such an event and nothing else: so another shim sends its last
+ */
+export function readErrorEvent(chunk: Buffer): string | undefined {
+  if (chunk.length > MOST_ERROR || chunk[0] !== ERROR_HEAD.charCodeAt(0)) return undefined;
+  const text = chunk.toString('utf8');
+  return text.startsWith(ERROR_HEAD) && text.endsWith('\n\n') ? text.slice(ERROR_HEAD.length, -2) : undefined;
 }

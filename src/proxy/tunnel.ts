@@ -118,7 +118,8 @@ export function openTunnel(request: TunnelRequest, on: TunnelEvents): Tunnel {
   // 101 that is right.
   const join = dial.listeners('upgrade');
   for (const event of ['error', 'response', 'upgrade']) dial.removeAllListeners(event);
-  dial.on('error', (error) => decline(gatewayFault(error, false).refusal));
+  // Of a connection that ended before its answer the connection itself knows more.
+  dial.on('error', (error) => decline(gatewayFault(opening?.errored ?? error, false).refusal));
   // A 101 that lacks `Upgrade`, or lacks it in `Connection`, is one of these.
   dial.on('response', ({ statusCode }) => {
     const code = statusCode === 401 || statusCode === 403 ? 'gateway_refused' : 'gateway_bad_response';

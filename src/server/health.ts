@@ -1,11 +1,13 @@
 /** Whether the shim has started, lives, is ready. */
 import type { GatewayPool } from '../gateway/pool.ts';
+import { tlsFault } from '../gateway/tls-fault.ts';
 import { ON_BEHALF } from '../types.ts';
 
 /** The gateway has this long to answer its health route. */
 const HEALTH_MS = 5_000;
 /** By which the next shim's log knows these questions. */
 const OWN_NAME = 'auth-shim';
+const SILENT = 'it does not answer its health route';
 
 export const HEALTH_PATHS = ['/livez', '/readyz', '/startupz'] as const;
 
@@ -43,7 +45,7 @@ export type Health = (path: HealthPath) => Promise<readonly Check[]>;
  */
 export function createHealth(parts: HealthParts): Health {
   let started = false;
-  let asked: Promise<boolean> | undefined;
+  let asked: Promise<string | undefined> | undefined;
 
   return async (path) => {
     if (path === '/livez') return [];
@@ -53,36 +55,39 @@ export function createHealth(parts: HealthParts): Health {
     if (path === '/startupz') return [listener];
     const draining = parts.draining();
     const detail = parts.reloadDetail();
+    const fault = await gatewayFault();
     return [
       { name: 'configuration', ok: true, ...(detail !== undefined && { detail }) },
       listening ? listener : { ...listener, detail: 'it does not accept connections' },
       draining ? { name: 'drain', ok: false, detail: 'shutting down' } : { name: 'drain', ok: true },
-      (await gatewayAnswers())
-        ? { name: 'gateway', ok: true }
-        : { name: 'gateway', ok: false, detail: 'it does not answer its health route' },
+      fault === undefined ? { name: 'gateway', ok: true } : { name: 'gateway', ok: false, detail: fault },
     ];
   };
 
   /** One question at a time for all who ask: nobody can make the shim flood the gateway. */
-  function gatewayAnswers(): Promise<boolean> {
-    asked ??= gatewayHealthy(parts.pool(), parts.nextIsShim()).finally(() => (asked = undefined));
+  function gatewayFault(): Promise<string | undefined> {
+    asked ??= askGateway(parts.pool(), parts.nextIsShim()).finally(() => (asked = undefined));
     return asked;
   }
 }
 
-/** Another shim that takes this one for a caller and does not open the route (`listen.health`) says 404. */
-function gatewayHealthy(pool: GatewayPool, nextIsShim: boolean): Promise<boolean> {
+/**
+ * Another shim that takes this one for a caller and does not open the route (`listen.health`) says 404.
+ *
+ * @returns what is wrong, or `undefined` where it is healthy
+ */
+function askGateway(pool: GatewayPool, nextIsShim: boolean): Promise<string | undefined> {
   const headers = nextIsShim ? [ON_BEHALF.caller, OWN_NAME, ON_BEHALF.scopes, ''] : ['x-openclaw-scopes', ''];
   return new Promise((resolve) => {
-    let healthy = false;
+    let answered = 0;
     let abort: (() => void) | undefined;
     const deadline = setTimeout(() => {
       abort?.();
-      resolve(false);
+      resolve(SILENT);
     }, HEALTH_MS);
-    const settle = (answer: boolean): void => {
+    const settle = (fault: string | undefined): void => {
       clearTimeout(deadline);
-      resolve(answer);
+      resolve(fault);
     };
     pool.dispatch(
       { path: '/healthz', method: 'GET', headers },
@@ -91,11 +96,14 @@ function gatewayHealthy(pool: GatewayPool, nextIsShim: boolean): Promise<boolean
           abort = () => controller.abort(new Error('the health answer took too long'));
         },
         onResponseStart: (_controller, status) => {
-          healthy = status === 200 || (nextIsShim && status === 404);
+          answered = status;
         },
         onResponseData: () => undefined,
-        onResponseEnd: () => settle(healthy),
-        onResponseError: () => settle(false),
+        onResponseEnd() {
+          const healthy = answered === 200 || (nextIsShim && answered === 404);
+          settle(healthy ? undefined : `its health route answers ${answered}`);
+        },
+        onResponseError: (_controller, error) => settle(tlsFault(error)?.words ?? SILENT),
       },
     );
   });

@@ -4,6 +4,7 @@ import { chmodSync, lstatSync, rmSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import type { Address } from '../config/config.ts';
+import { ListenError } from './listen-fault.ts';
 
 /** A unix socket, and who may connect to it. */
 export interface SocketAddress {
@@ -18,24 +19,29 @@ export interface SocketAddress {
  * @param server not listening yet
  * @param where it is to listen
  * @param umask sets that of the process, and returns the one before
- * @throws the system's errors, with `syscall: 'listen'`
+ * @throws ListenError with words for the operator
  */
 export async function listen(
   server: Server,
   where: Address | SocketAddress,
   umask: (mask: number) => number = (mask) => mask,
 ): Promise<void> {
-  if ('host' in where) {
-    server.listen(where);
-  } else {
-    if (await isAbandoned(where.socket)) rmSync(where.socket);
-    // From its first moment on nobody else can connect; a default ACL of its folder outdoes the mask.
-    const before = umask(0o777 & ~where.mode);
-    server.listen({ path: where.socket });
-    umask(before);
-    if (server.listening) chmodSync(where.socket, where.mode);
+  try {
+    if ('socket' in where && (await isAbandoned(where.socket))) rmSync(where.socket);
+    if ('host' in where) server.listen(where);
+    else listenOnSocket(server, where, umask);
+    await once(server, 'listening');
+  } catch (error) {
+    throw new ListenError(where, error);
   }
-  await once(server, 'listening');
+}
+
+function listenOnSocket(server: Server, { socket, mode }: SocketAddress, umask: (mask: number) => number): void {
+  // From its first moment on nobody else can connect; a default ACL of its folder outdoes the mask.
+  const before = umask(0o777 & ~mode);
+  server.listen({ path: socket });
+  umask(before);
+  if (server.listening) chmodSync(socket, mode);
 }
 
 /**

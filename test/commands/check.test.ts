@@ -36,7 +36,7 @@ void t.test('it can run, with a warning', async (t) => {
 void t.test('TLS: until when, and who is asked for a certificate', async (t) => {
   const dates = (end: string) => ({ notBefore: new Date('2026-11-01'), notAfter: new Date(end) });
   const ca = await makeAuthority('CA', dates('2027-06-01'));
-  const server = await ca.issue(dates('2027-01-31T12:00:00Z'));
+  const server = await ca.issue({ ...dates('2027-01-31T12:00:00Z'), dns: ['localhost'] });
   const client = await ca.issue(dates('2027-02-28'));
   const pair = '{ cert: tls/server.crt, key: tls/server.key }';
   const told = async (tls: string, gateway = GATEWAY, key = server.key): Promise<[code: number, text: string]> => {

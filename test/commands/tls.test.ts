@@ -356,6 +356,49 @@ void t.test('what to paste for both shims', async (t) => {
   ]);
 });
 
+void t.test('a caller of one shim speaks for nobody else', async (t) => {
+  const { code, stdout } = await run(['tls', 'init', 'tls', '--caller', 'cron', '--caller', 'cron'], {
+    cwd: t.testdir(),
+  });
+  t.equal(code, 0);
+  const [, block = ''] = stdout.split('\n# shim, beside the gateway\n');
+  t.strictSame(
+    parseAllDocuments(block).map((one) => one.toJS() as unknown),
+    [
+      {
+        listen: { port: 18443, tls: { cert: 'tls/server.crt', key: 'tls/server.key', clientCa: 'tls/ca.crt' } },
+        callers: [
+          {
+            name: 'cron',
+            certificates: [{ uri: 'spiffe://auth-shim/cron' }],
+            scopes: ['operator.read', 'operator.write'],
+          },
+        ],
+      },
+    ],
+  );
+  const mixed = await made(t, { clients: ['laptop'], callers: ['cron'] });
+  t.equal(mixed.out().split('onBehalf: true').length, 2, 'the shim alone');
+  t.equal(mixed.out().split('# shim A').length, 2);
+  const world = testWorld(t.testdir());
+  t.equal(await init(world, { clients: ['a'], callers: ['a'] }), 2);
+  t.match(world.err(), '"a" is a --client and a --caller: name one');
+});
+
+void t.test('a folder that everybody may write to', async (t) => {
+  for (const [mode, code] of [
+    [0o777, 1],
+    [0o1777, 1],
+    [0o775, 0],
+  ] as const) {
+    const world = testWorld(t.testdir({ tls: {} }));
+    chmodSync(join(world.cwd, 'tls'), mode);
+    t.equal(await init(world), code, mode.toString(8));
+    t.equal(readdirSync(join(world.cwd, 'tls')).length, code === 0 ? ALL.length : 0);
+    if (code === 1) t.match(world.err(), /^every user of this machine may write to tls: chmod 700 it/);
+  }
+});
+
 void t.test('as JSON, from the command line', async (t) => {
   const cwd = t.testdir();
   const words = ['tls', 'init', 'tls', '--host', 'a.internal', '--host', 'b.internal', '--client', 'x', '--days', '7'];
@@ -375,6 +418,7 @@ void t.test('as JSON, from the command line', async (t) => {
     authority: { ...pair('ca', 825, []), made: true },
     server,
     clients: [{ name: 'x', ...pair('x', 7, ['spiffe://auth-shim/x']) }],
+    callers: [],
   });
   t.equal((await run(words, { cwd })).code, 1);
   t.equal((await run([...words, '--force'], { cwd })).code, 0);

@@ -433,7 +433,26 @@ void t.test('warnings', async (t) => {
   t.same(await of({ listen: '{ tls: { cert: c.crt, key: c.key } }' }), [
     'listen.tls.cert: its extended key usage has no serverAuth: the other side will refuse it',
   ]);
-  t.same(await of({ listen: '{ tls: { cert: s.crt, key: s.key } }' }, {}, { 's.crt': own.cert, 's.key': own.key }), []);
+  const changed = (all: string, mode: number): Promise<string[]> =>
+    of({ listen: LISTEN, gateway: gateway(HOP) }, { fileMode: (path) => (path.endsWith(all) ? mode : 0o600) });
+  t.same(await changed('.crt', 0o664), [], 'certificates are no secrets, and a group may keep them');
+  t.same(
+    (await changed('.crt', 0o606)).map((line) => line.replace(/: .*\.crt can/, ' can')),
+    ['gateway.tls.ca', 'gateway.tls.cert', 'listen.tls.cert', 'listen.tls.clientCa'].map(
+      (key) => `${key} can be changed by every user of this machine: chmod 644 it`,
+    ),
+  );
+  t.same(await changed('s.key', 0o602), [
+    'listen.tls.key: s.key can be changed by other users of this machine: chmod 600 it',
+  ]);
+  t.same(await changed('s.key', 0o660), [
+    'listen.tls.key: s.key can be read and changed by other users of this machine: chmod 600 it',
+  ]);
+  const nameless =
+    'listen.tls.cert: it is for no name (SAN): callers who look at it will refuse it, unless they pin it';
+  t.same(await of({ listen: '{ tls: { cert: s.crt, key: s.key } }' }, {}, { 's.crt': own.cert, 's.key': own.key }), [
+    nameless,
+  ]);
   t.same(
     await of({ listen: '{ host: 0.0.0.0, tls: { cert: s.crt, key: s.key } }' }),
     [],
@@ -441,7 +460,7 @@ void t.test('warnings', async (t) => {
   );
   t.match(
     await of({ listen: '{ host: 0.0.0.0, tls: { cert: s.crt, key: s.key } }' }, {}, { 's.crt': own.cert, 's.key': own.key }), // prettier-ignore
-    [/^listen.host: callers of other machines get 421/],
+    [/^listen.host: callers of other machines get 421/, nameless],
   );
   const NOBODY = 'listen.credentials: it says nothing without listen.tls.clientCa: nobody shows a certificate';
   t.same(await of({ listen: '{ credentials: bearer }' }), [NOBODY]);

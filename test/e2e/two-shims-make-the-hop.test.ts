@@ -2,6 +2,8 @@ import t, { type Test } from 'tap';
 import { makeAuthority, type Pair } from '../helpers/certificates.ts';
 import { powers } from '../helpers/gateway-client.ts';
 import { startRawGateway } from '../helpers/raw-gateway.ts';
+import { openRaw } from '../helpers/raw.ts';
+import { post } from '../helpers/request-bytes.ts';
 import { connectAs, lineOf, READER, socketCallers, WRITER } from '../helpers/sockets.ts';
 import { bearer, GATEWAY_SECRET, startStack, TOKENS, type Stack } from '../helpers/stack.ts';
 
@@ -26,6 +28,7 @@ interface ChainOptions {
   readonly gatewayUrl?: string;
   /** Further keys of its listener. */
   readonly listen?: string;
+  readonly more?: string;
 }
 
 const LAPTOP = `{ name: laptop, certificates: [{ uri: "${URI}" }], onBehalf: true, scopes: [operator.write], websocket: relay }`;
@@ -37,6 +40,7 @@ async function startChain(t: Test, options: ChainOptions = {}): Promise<Chain> {
     files: { 'server.crt': server.cert, 'server.key': server.key, 'ca.crt': ca.cert },
     callers: `callers:\n  - ${options.laptop ?? LAPTOP}`,
     deviceStore: 'memory',
+    more: options.more ?? '',
     ...(options.gatewayUrl !== undefined && { gatewayUrl: options.gatewayUrl }),
   });
   const shown = options.client ?? client;
@@ -155,6 +159,45 @@ void t.test('a caller that leaves ends its run behind both', async (t) => {
   await connection.until(({ ended }) => ended);
 });
 
+void t.test('a stream that the second ends is told once, and not as if it were the fault of its caller', async (t) => {
+  const start = async (laptop?: string): Promise<Chain & { ended: Promise<string>; line: Promise<object> }> => {
+    const gateway = await startRawGateway(t, {
+      onRequest: ({ socket }) =>
+        void socket.write(
+          'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n',
+        ),
+    });
+    const chain = await startChain(t, {
+      gatewayUrl: gateway.url,
+      more: 'drain: { timeout: 10ms }',
+      ...(laptop !== undefined && { laptop }),
+    });
+    const line = chain.near.nextLine();
+    const raw = await openRaw(t, chain.near.port);
+    const body = JSON.stringify(CHAT);
+    raw.send(post(`Content-Length: ${body.length}\r\n`, body));
+    await raw.until((text) => text.endsWith('data: 1\n\n\r\n'));
+    return { ...chain, ended: raw.closed(), line };
+  };
+  const last = (text: string): unknown => {
+    t.equal(text.split('event: error').length, 2, 'one event');
+    const [, body = ''] = /\r\ndata: 1\n\n\r\n[0-9a-f]+\r\nevent: error\ndata: (\{.*\})\n\n\r\n$/.exec(text) ?? [];
+    return (JSON.parse(body) as { error: unknown }).error;
+  };
+  for (const [laptop, finding] of [
+    [undefined, 'shim_refused'],
+    [LAPTOP.replace('operator.write', 'operator.read'), 'shim_ceiling'],
+  ] as const) {
+    const { far, ended, line } = await start();
+    await far.reload(laptop === undefined ? 'callers: []' : `callers:\n  - ${laptop}`);
+    t.match(last(await ended), { code: 'gateway_refused', message: new RegExp(`finding: ${finding}`) });
+    t.match(await line, { end: 'refused', reason: new RegExp(`^${finding}: the proxy beside the gateway ended it`) });
+  }
+  const { far, ended } = await start();
+  await far.drain();
+  t.match(last(await ended), { code: 'shutting_down' }, 'what is nobody’s fault passes as it is');
+});
+
 void t.test('a WebSocket gets its scopes through both', async (t) => {
   const { near, far } = await startChain(t);
   const writer = await connectAs(t, near, 'writer', { scopes: ['operator.admin'] });
@@ -170,7 +213,7 @@ void t.test('a WebSocket gets its scopes through both', async (t) => {
   t.equal(await powers(reader), 'read yes, write no');
 
   await far.reload('callers: []');
-  t.match(await writer.closed, { code: 1008, reason: /^missing_token/ });
+  t.match(await writer.closed, { code: 1014, reason: /^gateway_refused: / }, 'its own token is fine');
 });
 
 void t.test('another certificate of the same authority is nobody', async (t) => {

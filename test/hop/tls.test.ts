@@ -228,6 +228,30 @@ void t.test('a handshake that never ends, and a server that leaves in it', async
   t.match((await open(t, to(origin, { ca: ca.cert }))).error, { code: 'ECONNRESET' });
 });
 
+void t.test('a connection that is reset says what is behind it until the server has said something', async (t) => {
+  const there = await gateway(t, await ca.issue(HERE));
+  const connect = to(there.origin, { ca: ca.cert });
+  const reset = (code: string): NodeJS.ErrnoException => Object.assign(new Error('of the system'), { code });
+  for (const code of ['ECONNRESET', 'EPIPE', 'ETIMEDOUT']) {
+    const error = reset(code);
+    await new Promise<void>((resolve) =>
+      connect(
+        (_error, socket) =>
+          void socket
+            ?.once('close', resolve)
+            .on('error', () => undefined)
+            .destroy(error),
+      ),
+    );
+    t.match(error.cause, code === 'ETIMEDOUT' ? undefined : { code: 'HOP_REFUSED' }, code);
+  }
+  const { socket } = await open(t, connect);
+  await used(socket as TLSSocket);
+  const late = reset('ECONNRESET');
+  await new Promise((resolve) => socket?.once('close', resolve).destroy(late));
+  t.equal(late.cause, undefined);
+});
+
 void t.test('who gives up while it is opened leaves nothing behind', async (t) => {
   const silent = createTcpServer((socket) => void socket.on('error', () => undefined).resume());
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));

@@ -103,7 +103,7 @@ void t.test('an address that is taken is exit 1', async (t) => {
   );
   const { code, stderr } = await runProgram(['serve', '-c', file], { env });
   t.equal(code, 1);
-  t.match(stderr, /cannot listen: listen EADDRINUSE/);
+  t.match(stderr, /cannot listen: another program listens on 127\.0\.0\.1:\d+: end it/);
 });
 
 void t.test('usage', async (t) => {

@@ -102,6 +102,13 @@ void t.test('the image that the steps make', async (t) => {
 
   shim.child.kill('SIGTERM');
   t.equal(await shim.ended, 0);
+
+  // It is CommonJS, of which a bundle has other exports than the source sees.
+  const pretty = start([...entry, 'serve', '--pretty'], { env, cwd: image });
+  t.teardown(() => pretty.child.kill('SIGKILL'));
+  t.match(await pretty.started, /^\[[0-9:.]+\] .*INFO.*: .*listening.*\{.*"url":"http:/, 'lines for people as well');
+  pretty.child.kill('SIGTERM');
+  t.equal(await pretty.ended, 0);
   await run(['chmod', '-R', 'u+w', image], {});
 });
 

@@ -1,11 +1,12 @@
 /** `auth-shim wait` */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { networkInterfaces, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import t from 'tap';
 import { startGateway } from '../../src/demo/gateway.ts';
+import { makeAuthority } from '../helpers/certificates.ts';
 import { configure, env, run } from '../helpers/command-line.ts';
-import { serve } from '../helpers/process.ts';
+import { serve, type Served } from '../helpers/process.ts';
 import { GATEWAY_SECRET } from '../helpers/stack.ts';
 
 void t.test('wait', async (t) => {
@@ -67,4 +68,38 @@ void t.test('wait --live without an admin listener asks the public one', async (
   t.equal((await live('--live')).code, 1);
   await serve(t, ['-c', configured], { env });
   t.equal((await live('--live')).code, 0, 'unix socket');
+});
+
+void t.test('wait --live speaks TLS to a TLS listener, and is no failed handshake there', async (t) => {
+  const configured = await configure(t, 'http://127.0.0.1:9');
+  const ca = await makeAuthority();
+  // Of another name, and of an authority that nobody trusts.
+  const { cert, key } = await ca.issue({ dns: ['shim.test'], usage: ['serverAuth'] });
+  for (const [name, content] of Object.entries({ 'ca.crt': ca.cert, 'tls.crt': cert, 'tls.key': key })) {
+    await writeFile(join(dirname(configured), name), content, { mode: 0o600 });
+  }
+  const text = (await readFile(configured, 'utf8')).replace('admin: { port: 0 }\n', '');
+  const listening = async (port: string | number, client = ''): Promise<void> =>
+    writeFile(
+      configured,
+      text.replace('listen: { port: 0 }', `listen: { port: ${port}, tls: { cert: tls.crt, key: tls.key${client} } }`),
+    );
+  const live = () => run(['wait', '-c', configured, '--timeout', '300ms', '--live'], { env });
+  const failed = (shim: Served): unknown[] => shim.lines().filter(({ msg }) => msg === 'tls handshake failed');
+
+  for (const client of ['', ', clientCa: ca.crt, clientAuth: accept', ', clientCa: ca.crt']) {
+    await listening(0, client);
+    const shim = await serve(t, ['-c', configured], { env });
+    await listening(new URL(shim.url).port, client);
+    t.equal((await live()).code, 0, client);
+    shim.child.kill('SIGTERM');
+    t.equal(await shim.ended, 0);
+    const required = client.endsWith('ca.crt');
+    t.match(failed(shim), required ? [{ reason: 'no_certificate' }] : [], 'it has no certificate to show');
+    t.equal(failed(shim).length, required ? 1 : 0);
+    t.equal(shim.lines().filter(({ msg }) => msg === 'request').length, 0, 'nothing is asked');
+    const dead = await live();
+    t.equal(dead.code, 1);
+    t.match(dead.stderr, /not live after 300ms: .*ECONNREFUSED/);
+  }
 });

@@ -1,6 +1,6 @@
 import { linkSync, lstatSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -64,13 +64,18 @@ void t.test('only a socket that nobody answers on is removed', async (t) => {
   symlinkSync('left', path('link'));
   writeFileSync(path('file'), 'mine');
   mkdirSync(path('folder'));
-  for (const name of ['alive', 'link', 'file', 'folder']) {
+  for (const [name, says] of [
+    ['alive', /^another program has the socket .*\/alive: end it, or name another path$/],
+    ['link', /\/link is a symbolic link, and no socket: take it away/],
+    ['file', /\/file is a file, and no socket: take it away, or name another path$/],
+    ['folder', /\/folder is a folder, and no socket/],
+  ] as const) {
     const { ino } = lstatSync(path(name));
     const { message } = await listen(serverOf(t), { socket: path(name), mode: 0o777 }).then(
       () => ({ message: 'it listens' }),
       (error: Error) => error,
     );
-    t.match(message, new RegExp(`^listen EADDRINUSE.*/${name}$`));
+    t.match(message, says);
     t.equal(lstatSync(path(name)).ino, ino, 'and is left as it was');
   }
   t.equal(statSync(path('alive')).mode & 0o777, 0o600);
@@ -79,5 +84,25 @@ void t.test('only a socket that nobody answers on is removed', async (t) => {
     await new Promise<void>((resolve, reject) => {
       const socket = connect(path(name), () => resolve(void socket.destroy())).once('error', reject);
     });
+  }
+});
+
+void t.test('why an address cannot be listened on, and what to do', async (t) => {
+  const folder = folderOf(t);
+  writeFileSync(join(folder, 'file'), '');
+  const busy = serverOf(t);
+  await listen(busy, { host: '127.0.0.1', port: 0 });
+  const { port } = busy.address() as AddressInfo;
+  const long = join(folder, 'x'.repeat(108));
+  for (const [where, says] of [
+    [{ socket: join(folder, 'none', 's'), mode: 0o600 }, /\/none does not exist: make it first$/],
+    [{ socket: join(folder, 'file', 's'), mode: 0o600 }, /\/file is no folder: name a path in one$/],
+    [{ socket: long, mode: 0o600 }, /x is too long: the path of a socket has at most 107 bytes$/],
+    [{ socket: '/proc/s', mode: 0o600 }, /^this user may not make a socket in \/proc$/],
+    [{ host: '127.0.0.1', port }, new RegExp(`^another program listens on 127\\.0\\.0\\.1:${port}: end it`)],
+    [{ host: '192.0.2.1', port: 0 }, /^192\.0\.2\.1 is no address of this machine$/],
+    [{ host: 'nobody.invalid', port: 0 }, /^nobody\.invalid does not resolve to an address now$/],
+  ] as const) {
+    await t.rejects(listen(serverOf(t), where), { name: 'ListenError', message: says, cause: { code: /^E/ } });
   }
 });
