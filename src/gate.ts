@@ -30,7 +30,7 @@ export interface GateParts {
   readonly config: Config;
   readonly callers: CallerTable;
   readonly authorize: Authorize;
-  readonly limiter: Pick<Limiter, 'admit' | 'failedLogin'>;
+  readonly limiter: Pick<Limiter, 'admit' | 'failedLogin' | 'failsTooOften'>;
   /** Whether nothing may pass, since the audit is required and cannot be written. */
   readonly unaudited: () => boolean;
   readonly presenter: Presenter;
@@ -82,7 +82,9 @@ export function createGate(parts: GateParts): Gate {
 
       // 1 authenticate
       const authorization = upgrade?.authorization ?? head.authorization;
-      const shown = { authorization, assertion: head.assertion, certificate: facts.certificate };
+      const { certificate } = facts;
+      const limited = (): boolean => limiter.failsTooOften(peer);
+      const shown = { authorization, assertion: head.assertion, certificate, limited };
       const told = (refusal: Refusal): Refusal =>
         metadata ? { ...refusal, resourceMetadata: metadata.urlFor(head.hostField) } : refusal;
       const judge = (credential: Admissible): Decision | Promise<Decision> => {

@@ -74,7 +74,7 @@ export function createRecheck({ config: { stream }, callers, unaudited, now }: R
   /** Whether what runs may go on though the time of its credential is over. */
   function outlives(token: Token | undefined, socket: boolean): boolean {
     if (stream.endAtExpiry === false) return true;
-    if (token === undefined || !('issuer' in token)) return false;
+    if (token === undefined || !('claims' in token)) return false;
     // Tokens of pipelines live for minutes, the runs that they began for longer.
     return socket ? now() < (token.expires ?? 0) + SOCKET_GRACE_MS : stream.endAtExpiry === undefined;
   }

@@ -47,6 +47,11 @@ export interface AnswersDeps {
 export interface Answers<T extends VouchedToken> {
   /**
    * @param hash SHA-256 of the token, 64 lower-case hex digits
+   * @returns what is known of it, where that is new enough: nobody is asked
+   */
+  recall(hash: string, now: number): Answer<T> | undefined;
+  /**
+   * @param hash SHA-256 of the token, 64 lower-case hex digits
    * @returns what is known of it, at once where that is new enough; `identity_unavailable` where it cannot be told
    */
   verify(token: RawToken, hash: string, now: number): Answer<T> | Promise<Answer<T>>;
@@ -91,9 +96,10 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
   let told = -Infinity;
 
   return {
+    recall,
     verify(raw, hash, now) {
-      const known = [good.get(hash), bad.get(hash)].find((one) => one && isFresh(one, now));
-      if (known) return judge(known.answer, now);
+      const known = recall(hash, now);
+      if (known) return known;
       return fly({ raw, hash }) ?? unavailable(hash, `${who}: ${MOST_IN_FLIGHT} tokens are being asked about already`);
     },
     find(token, now) {
@@ -118,6 +124,11 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
       waiting.clear();
     },
   };
+
+  function recall(hash: string, now: number): Answer<T> | undefined {
+    const known = [good.get(hash), bad.get(hash)].find((one) => one && isFresh(one, now));
+    return known && judge(known.answer, now);
+  }
 
   function isFresh({ answer, heard }: Known<T>, now: number): boolean {
     return isNear(heard, now, answer.kind === 'caller' ? cache : Math.min(cache, NO_MS));

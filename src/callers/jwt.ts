@@ -45,6 +45,8 @@ export interface JwtDeps extends KeysDeps {
 export interface JwtVerifier {
   /** Where tokens of these issuers are shown. */
   readonly headers: ReadonlySet<TokenHeader>;
+  /** @returns whether a token that `isJwtShape` says to be of one of these issuers; nothing else of it is looked at */
+  claims(token: RawToken): boolean;
   /**
    * A token that is remembered is answered at once. Whatever a token or a provider is like, it does not reject.
    *
@@ -115,6 +117,10 @@ export async function createJwtVerifier(
 
   return {
     headers: new Set(issuers.map(({ header }) => header)),
+    claims(token) {
+      const read = readUnverified(token);
+      return typeof read !== 'string' && trusted.has(read.iss);
+    },
     verify(token, hash, header, now) {
       const known = remembered.get(hash);
       if (known?.token.header === header) {

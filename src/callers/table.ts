@@ -4,6 +4,7 @@ import { refuse, type Refusal } from '../errors.ts';
 import { tokenId } from '../config/callers.ts';
 import { LONGEST_TOKEN, readBearer } from '../headers/bearer.ts';
 import type { Caller, ClientCertificate, RawToken, Token } from '../types.ts';
+import type { IntrospectedToken, Introspector } from './introspection.ts';
 import { isJwtShape, LONGEST_JWT, type JwtVerifier, type VerifiedToken } from './jwt.ts';
 import { hasValidChecksum, hashToken, isMinted, isMintedShape } from './token.ts';
 
@@ -13,6 +14,14 @@ export interface Shown {
   /** `Cf-Access-Jwt-Assertion`. */
   readonly assertion?: string | undefined;
   readonly certificate?: ClientCertificate | undefined;
+  /** Whether nobody is to be asked for this peer, whose logins failed too often. */
+  readonly limited?: () => boolean;
+}
+
+/** Who verifies tokens that are not in the table. */
+export interface Verifiers {
+  readonly jwts?: JwtVerifier | undefined;
+  readonly introspector?: Introspector | undefined;
 }
 
 /** The caller that was named, and the token if there was one; an assertion beside a bearer stands apart. */
@@ -82,13 +91,13 @@ interface Entry {
  *
  * @param callers every caller with their tokens and certificates; hashes and names are unique
  * @param rules how certificates count
- * @param jwts verifies the tokens of issuers; `undefined`: there are none
+ * @param verifiers who verifies the tokens of others, as far as there are any
  * @returns the table
  */
 export function createCallerTable(
   callers: readonly Caller[],
   { credentials, trusts, required }: CertificateRules = NO_CERTIFICATES,
-  jwts?: JwtVerifier,
+  { jwts, introspector }: Verifiers = {},
 ): CallerTable {
   const byHash = new Map<string, Entry>();
   const byCertificate = new Map<string, Caller>();
@@ -101,15 +110,15 @@ export function createCallerTable(
     }
   }
   const nobody = Buffer.alloc(32);
-  const longest = jwts ? LONGEST_JWT : LONGEST_TOKEN;
+  const longest = (jwts ?? introspector) ? LONGEST_JWT : LONGEST_TOKEN;
 
   return {
-    authenticate({ authorization, assertion, certificate }, now) {
+    authenticate({ authorization, assertion, certificate, limited }, now) {
       const bearer = readBearer(authorization, longest);
       if (bearer === 'malformed') {
         return refuse('invalid_token', { reason: `not a b64token of 24 to ${longest} characters` });
       }
-      const named = bearer === 'missing' ? undefined : lookUp(bearer.token, now);
+      const named = bearer === 'missing' ? undefined : lookUp(bearer.token, now, limited);
       const asserted = assertion === undefined ? undefined : verifyAssertion(assertion as RawToken, now);
       if (!(named instanceof Promise) && !(asserted instanceof Promise)) {
         return judge(beside(named, asserted), certificate, now);
@@ -122,15 +131,36 @@ export function createCallerTable(
   };
 
   /** The first table that a token belongs to decides about it. */
-  function lookUp(token: RawToken, now: number): Answer | Promise<Answer> {
+  function lookUp(token: RawToken, now: number, limited: Shown['limited']): Answer | Promise<Answer> {
     const hash = hashToken(token);
     const entry = byHash.get(hash);
     const confirmed = timingSafeEqual(Buffer.from(hash, 'hex'), entry?.digest ?? nobody);
     if (entry && confirmed) return whileValid(entry, now);
-    if (jwts && !isMinted(token) && isJwtShape(token)) return jwts.verify(token, hash, 'authorization', now);
+    if (!isMinted(token)) {
+      if (jwts && isJwtShape(token) && !(introspector && !jwts.claims(token))) {
+        return jwts.verify(token, hash, 'authorization', now);
+      }
+      if (introspector) return introspect(introspector, token, hash, now, limited);
+    }
     const typo = isMintedShape(token) && !hasValidChecksum(token);
     const reason = typo ? 'checksum mismatch: mistyped or cut' : 'unknown token';
     return { ...refuse('invalid_token', { reason }), tokenId: tokenId(hash) };
+  }
+
+  function introspect(
+    asked: Introspector,
+    token: RawToken,
+    hash: string,
+    now: number,
+    limited: Shown['limited'],
+  ): Answer | Promise<Answer> {
+    const known = asked.recall(hash, now);
+    if (known) return known;
+    if (!limited?.()) return asked.verify(token, hash, now);
+    return {
+      ...refuse('invalid_token', { reason: 'not asked about: too many failed logins' }),
+      tokenId: tokenId(hash),
+    };
   }
 
   /** Without an issuer whose tokens come so, it is a header like any other. */
@@ -141,6 +171,9 @@ export function createCallerTable(
 
   function findToken(token: Pick<Token, 'hash'>, now: number): Answer {
     if ('issuer' in token) return findIssued(token as VerifiedToken, now);
+    if ('introspection' in token) {
+      return introspector?.find(token as IntrospectedToken, now) ?? refuse('invalid_token', { reason: NOBODY_ASKED });
+    }
     const entry = byHash.get(token.hash);
     return entry ? whileValid(entry, now) : refuse('invalid_token', { reason: 'the token was revoked' });
   }
@@ -204,6 +237,7 @@ export function createCallerTable(
   }
 }
 
+const NOBODY_ASKED = 'no endpoint is asked about tokens any more';
 const TWO_CALLERS =
   'The token and the assertion of Cloudflare Access name two callers. The operator can set listen.credentials to bearer, so that the token alone names the caller.';
 const NAMELESS =

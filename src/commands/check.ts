@@ -55,8 +55,12 @@ async function deviceFaults({ cwd }: World, config: Config): Promise<ConfigIssue
 }
 
 function summary(config: Config): string {
-  const { callers, issuers, gateway } = config;
-  const counts = [countOf(callers, 'caller'), ...(issuers.length > 0 ? [countOf(issuers, 'issuer')] : [])].join(', ');
+  const { callers, issuers, introspection, gateway } = config;
+  const counts = [
+    countOf(callers, 'caller'),
+    ...(issuers.length > 0 ? [countOf(issuers, 'issuer')] : []),
+    ...(introspection ? ['introspection'] : []),
+  ].join(', ');
   return `${counts}, gateway ${gateway.origin} (${gateway.auth.mode})${relayWords(config)}${tlsWords(config)}`;
 }
 

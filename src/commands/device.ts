@@ -26,13 +26,13 @@ export interface DeviceListOptions {
  */
 export function runDeviceList(world: World, { config, json }: DeviceListOptions): Promise<number> {
   return telling(world, async () => {
-    const { store, callers, issuers } = await openStore(world, config);
+    const { store, names } = await openStore(world, config);
     const { devices, faults } = await store.list();
     const rows = devices.map(({ caller, id, createdAt }) => ({
       caller,
       deviceId: id,
       createdAt: new Date(createdAt).toISOString(),
-      configured: [...callers, ...issuers].some(({ name }) => name === namerOf(caller)),
+      configured: names.includes(namerOf(caller)),
       remove: removal(id),
     }));
     if (json) {
@@ -97,8 +97,8 @@ class NoFolderError extends Error {}
 async function openStore(
   world: World,
   config: string,
-): Promise<{ readonly store: DeviceStore } & Omit<DevicesPlace, 'deviceStore'>> {
-  const { deviceStore, ...named } = await loadDevices(config, configWorld(world));
+): Promise<{ readonly store: DeviceStore } & Pick<DevicesPlace, 'names'>> {
+  const { deviceStore, names } = await loadDevices(config, configWorld(world));
   if (deviceStore === undefined) throw new NoFolderError(`${config} has no gateway.deviceStore: no identity is kept`);
   if (deviceStore === 'memory') {
     throw new NoFolderError(
@@ -106,7 +106,7 @@ async function openStore(
         `shim has there, and its end forgets it. "${SHOW}" shows the gateway's records, as shim:CALLER@INSTANCE`,
     );
   }
-  return { store: openDeviceStore({ folder: resolve(world.cwd, deviceStore.folder) }), ...named };
+  return { store: openDeviceStore({ folder: resolve(world.cwd, deviceStore.folder) }), names };
 }
 
 async function telling(world: World, command: () => Promise<number>): Promise<number> {

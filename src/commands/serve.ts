@@ -84,6 +84,7 @@ function summary(config: Config): Record<string, unknown> {
     gateway: config.gateway.origin,
     mode: config.gateway.auth.mode,
     callers: config.callers.length,
+    ...(config.introspection && { introspection: config.introspection.name }),
     ...(config.issuers.length > 0 && { issuers: config.issuers.map(({ name }) => name) }),
     ...(dangers.length > 0 ? { dangers } : {}),
   };

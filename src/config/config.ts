@@ -2,6 +2,7 @@
 import type { BlockList } from 'node:net';
 import type { Caller, Route } from '../types.ts';
 import type { AuditConfig } from './audit.ts';
+import type { IntrospectionConfig } from './introspection.ts';
 import type { IssuerConfig } from './issuers.ts';
 
 /** How the gateway itself authenticates (`gateway.auth.mode` of its own configuration). */
@@ -125,6 +126,8 @@ export interface Config {
   readonly callers: readonly Caller[];
   /** Whose JWTs name callers too. */
   readonly issuers: readonly IssuerConfig[];
+  /** Who is asked about tokens that are neither in the table nor an issuer's. */
+  readonly introspection?: IntrospectionConfig;
   readonly certificates: readonly CertificateInUse[];
   /** What `routes:` adds to the default table, after `closedRoutes` left it. */
   readonly routes: readonly Route[];

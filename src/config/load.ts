@@ -1,5 +1,4 @@
 /** `shim.config.yaml`, from the file to the running configuration. */
-import type { Caller } from '../types.ts';
 import { isWildcard } from './address.ts';
 import { ConfigError, type Address, type Config, type ConfigIssue, type DeviceStoreConfig } from './config.ts';
 import { buildAudit } from './audit.ts';
@@ -8,8 +7,9 @@ import { issuesOf, readCallersFile, type CallersPlace } from './callers-file.ts'
 import { readDocument } from './document.ts';
 import { buildDeviceStore, buildGatewayAuth } from './gateway.ts';
 import { bareHost, buildHop } from './hop.ts';
-import { buildIssuers, type IssuerConfig } from './issuers.ts';
-import { warnOfIssuers } from './issuer-warnings.ts';
+import { buildIntrospection } from './introspection.ts';
+import { buildIssuers } from './issuers.ts';
+import { warnOfIntrospection, warnOfIssuers } from './issuer-warnings.ts';
 import { buildAdmin, buildListen, buildProbes, socketPath } from './listen.ts';
 import { buildCallerLimits, buildLimitStore } from './limits.ts';
 import { createReport, toIssues, type Path, type Report } from './report.ts';
@@ -17,7 +17,7 @@ import { buildRoutes } from './routes.ts';
 import { rawConfig, type RawConfig } from './schema.ts';
 import { checkShape, type Sound } from './shape.ts';
 import { fitsTimer, parseDuration, parseSize } from './units.ts';
-import { hasRelays, warn } from './warnings.ts';
+import { hasRelays, warn, type WhoCalls } from './warnings.ts';
 import { readFaultWords, resolvePath, type ConfigWorld } from './world.ts';
 
 const KIB = 1024;
@@ -56,6 +56,7 @@ export async function parseConfig(file: string, text: string, world: ConfigWorld
   if (config === undefined) throw new ConfigError(file, [fault('the configuration is incomplete')]);
   warn(config, world.now, report, place?.report ?? report);
   warnOfIssuers(config.issuers, report);
+  if (config.introspection) warnOfIntrospection(config.introspection, report);
   return { config, warnings: [...toIssues(report.findings, document), ...issues()] };
 }
 
@@ -77,8 +78,8 @@ export async function parseCallers(file: string, text: string, world: ConfigWorl
 
 /** Where device identities are kept, and whose they can be. */
 export interface DevicesPlace {
-  readonly callers: readonly Caller[];
-  readonly issuers: readonly IssuerConfig[];
+  /** The names of `callers`, of `issuers` and of `introspection`. */
+  readonly names: readonly string[];
   readonly deviceStore: DeviceStoreConfig | undefined;
 }
 
@@ -93,8 +94,10 @@ export interface DevicesPlace {
 export async function loadDevices(file: string, world: ConfigWorld): Promise<DevicesPlace> {
   const examined = await examine(file, readText(file, world), world);
   refuseFaultsOfText(file, examined);
-  const { raw, callers, issuers } = examined;
-  return { callers, issuers, deviceStore: buildDeviceStore(raw.gateway?.deviceStore, file, world) };
+  const { raw, named } = examined;
+  const { callers, issuers, introspection } = named;
+  const names = [...callers, ...issuers, ...(introspection ? [introspection] : [])].map(({ name }) => name);
+  return { names, deviceStore: buildDeviceStore(raw.gateway?.deviceStore, file, world) };
 }
 
 function readText(file: string, world: ConfigWorld): string {
@@ -118,9 +121,21 @@ async function examine(file: string, text: string, world: ConfigWorld) {
   const callers = place?.callers ?? buildCallers(raw.callers ?? [], context, report);
   const source = { file, world, report };
   const issuers = await buildIssuers(raw.issuers ?? [], { ...context, callers }, source);
-  const config = await buildConfig(raw, { callers, issuers }, source);
+  const introspection =
+    raw.introspection &&
+    (await buildIntrospection(
+      raw.introspection,
+      {
+        ...context,
+        owners: [...callers, ...issuers.map(({ name, policy }) => ({ name, sessionPrefix: policy.sessionPrefix }))],
+        issuers: new Set(issuers.map(({ name }) => name)),
+      },
+      source,
+    ));
+  const named = { callers, issuers, ...(introspection && { introspection }) };
+  const config = await buildConfig(raw, named, source);
   const issues = (): readonly ConfigIssue[] => (place ? issuesOf(place) : ((apart as readonly ConfigIssue[]) ?? []));
-  return { raw, config, callers, issuers, place, issues, report, document };
+  return { raw, config, named, callers, place, issues, report, document };
 }
 
 /** What is wrong outside of the text, such as a variable that is not set, may be right where the shim runs. */
@@ -145,11 +160,7 @@ interface Source {
 }
 
 /** Every section is looked at, whatever is wrong with the others. */
-async function buildConfig(
-  raw: Sound<RawConfig>,
-  named: Pick<Config, 'callers' | 'issuers'>,
-  source: Source,
-): Promise<Config | undefined> {
+async function buildConfig(raw: Sound<RawConfig>, named: WhoCalls, source: Source): Promise<Config | undefined> {
   const { file, world, report } = source;
   const { listen, certificates } = await buildListen(raw.listen ?? {}, source);
   const hop = await buildHop(raw.gateway ?? {}, source);

@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { rawAudit } from './audit.ts';
+import { rawIntrospection } from './introspection.ts';
 import { rawIssuers } from './issuers.ts';
 import { CALLER_HEADERS, SCOPES } from '../types.ts';
 import { didYouMean } from './suggest.ts';
@@ -218,6 +219,7 @@ export const rawConfig = z.strictObject({
   callers: callers.optional(),
   callersFile: filePath.optional(),
   issuers: rawIssuers(caller, reference).optional(),
+  introspection: rawIntrospection(caller, reference).optional(),
   routes: z.array(route).optional(),
   limits: z
     .strictObject({
@@ -250,6 +252,3 @@ export const rawConfig = z.strictObject({
 export type RawConfig = z.infer<typeof rawConfig>;
 export type RawCallersFile = z.infer<typeof rawCallersFile>;
 export type Reference = z.infer<typeof reference>;
-
-/** Keys that the product will have, and this version has not: a mistake of time, not of spelling. */
-export const NOT_YET_KEYS: ReadonlySet<string> = new Set(['introspection']);

@@ -1,7 +1,6 @@
 /** Compares a tree with the raw shape, and keeps the parts that fit so that they can be looked at further. */
 import * as z from 'zod';
-import { formatPath, type Path, type Report } from './report.ts';
-import { NOT_YET_KEYS } from './schema.ts';
+import type { Path, Report } from './report.ts';
 import { didYouMean } from './suggest.ts';
 
 /** What is left of a raw value when each part that does not fit was taken out. A hole was reported already. */
@@ -77,9 +76,6 @@ function kindOf(value: unknown): string {
 }
 
 function unknownKeyWords(schema: z.ZodType, parent: Path, key: string): string {
-  const here = formatPath(parent);
-  const full = (here === '' ? key : `${here}.${key}`).replace(/\[\d+\]/g, '[]');
-  if (NOT_YET_KEYS.has(full)) return 'this key is not supported by this version';
   return `${UNKNOWN}${didYouMean(key, knownKeys(schema, parent))}`;
 }
 

@@ -16,6 +16,9 @@ export const LOCAL_PASSWORD_RELEASES = 'releases 2026.4.27 to 2026.5.7, and from
 /** `localhost`, `127.0.0.1`, `::1`: what `Host` may be without `listen.hosts`. */
 const LOOPBACK_NAMES = 3;
 
+/** The sections that name callers. */
+export type WhoCalls = Pick<Config, 'callers' | 'issuers' | 'introspection'>;
+
 /**
  * @param config a configuration that can run
  * @param now milliseconds since the epoch
@@ -46,7 +49,7 @@ export function warn(config: Config, now: number, report: Report, callersReport:
     const key = 'secret' in auth ? 'secret' : 'password';
     report.warning(['gateway', 'auth', key], `the gateway's ${key} is shorter than ${SHORTEST_SECRET} characters`);
   }
-  if (config.callers.length === 0 && config.issuers.length === 0) {
+  if (config.callers.length === 0 && config.issuers.length === 0 && !config.introspection) {
     callersReport.warning(
       ['callers'],
       'nobody may call: create a caller with "auth-shim token new NAME --scope operator.write"',
@@ -144,8 +147,9 @@ function warnOfCaller(caller: Caller, index: number, auth: GatewayAuth, now: num
  * @param config who can call
  * @returns whether the shim connects to the gateway for any, with a device of theirs
  */
-export function hasRelays({ callers, issuers }: Pick<Config, 'callers' | 'issuers'>): boolean {
-  return [...callers, ...issuers.map(({ policy }) => policy)].some(({ websocket }) => websocket === 'relay');
+export function hasRelays({ callers, issuers, introspection }: WhoCalls): boolean {
+  const policies = [...issuers, ...(introspection ? [introspection] : [])].map(({ policy }) => policy);
+  return [...callers, ...policies].some(({ websocket }) => websocket === 'relay');
 }
 
 function warnOfRelays(config: Config, report: Report): void {

@@ -8,26 +8,36 @@ const MOST_KEYS = 10_000;
 /** Looking for room takes longer than counting: while there is none, it is done this often. */
 const SWEEP_MS = 1_000;
 
-/**
- * Counts a failed login. It must only ever change the answer to a credential that is wrong: an address can be shared,
- * and somebody with the right token must not be shut out by others.
- *
- * @param peer address of the client; `undefined` for a unix socket, which is not counted
- * @param tokenId first 12 hex digits of the hash of the token that was sent; `undefined` without one
- * @returns whole seconds for which failed logins are to be answered 429, or `undefined` while there are few
- */
-export type CountFailedLogin = (peer: string | undefined, tokenId: string | undefined) => number | undefined;
+/** `peer` is the address of the client; `undefined` for a unix socket, which is not counted. */
+export interface FailedLogins {
+  /**
+   * Counts a failed login. It must only ever change the answer to a credential that is wrong: an address can be shared,
+   * and somebody with the right token must not be shut out by others.
+   *
+   * @param tokenId first 12 hex digits of the hash of the token that was sent; `undefined` without one
+   * @returns whole seconds for which failed logins are to be answered 429, or `undefined` while there are few
+   */
+  readonly count: (peer: string | undefined, tokenId: string | undefined) => number | undefined;
+  /** @returns whether one more failed login of this peer would be answered 429; nothing is counted */
+  readonly tooMany: (peer: string | undefined) => boolean;
+}
 
 /**
  * @param now milliseconds, from any zero, never going back
- * @returns the function that counts, in this process alone and in bounded memory
+ * @returns the count, in this process alone and in bounded memory
  */
-export function createFailedLogins(now: () => number = () => performance.now()): CountFailedLogin {
+export function createFailedLogins(now: () => number = () => performance.now()): FailedLogins {
   const peers = createCounts(now);
   const tokens = createCounts(now);
-  return (peer, tokenId) => {
-    const wait = Math.max(peer === undefined ? 0 : peers(networkOf(peer)), tokenId === undefined ? 0 : tokens(tokenId));
-    return wait > 0 ? Math.ceil(wait / 1000) : undefined;
+  return {
+    count(peer, tokenId) {
+      const wait = Math.max(
+        peer === undefined ? 0 : peers.add(networkOf(peer)),
+        tokenId === undefined ? 0 : tokens.add(tokenId),
+      );
+      return wait > 0 ? Math.ceil(wait / 1000) : undefined;
+    },
+    tooMany: (peer) => peer !== undefined && peers.full(networkOf(peer)),
   };
 }
 
@@ -40,9 +50,13 @@ interface Count {
 /**
  * The library's counters in memory have a timer for each key and no bound, and keys here are chosen by attackers.
  *
- * @returns counts a failure of a key; milliseconds until its window ends when it has too many, else 0
+ * @returns `add` counts a failure of a key: milliseconds until its window ends when it has too many, else 0; `full`:
+ *   whether it would have
  */
-function createCounts(now: () => number): (key: string) => number {
+function createCounts(now: () => number): {
+  readonly add: (key: string) => number;
+  readonly full: (key: string) => boolean;
+} {
   /** In the order in which their windows end. */
   const counts = new Map<string, Count>();
   const overflow: Count = { failures: 0, ends: 0 };
@@ -69,11 +83,17 @@ function createCounts(now: () => number): (key: string) => number {
     }
   };
 
-  return (key) => {
-    const at = now();
-    const count = find(key, at);
-    count.failures++;
-    return count.failures > MOST_FAILURES ? count.ends - at : 0;
+  return {
+    add(key) {
+      const at = now();
+      const count = find(key, at);
+      count.failures++;
+      return count.failures > MOST_FAILURES ? count.ends - at : 0;
+    },
+    full(key) {
+      const count = counts.get(key) ?? (counts.size >= MOST_KEYS ? overflow : undefined);
+      return count !== undefined && count.ends > now() && count.failures >= MOST_FAILURES;
+    },
   };
 }
 

@@ -3,7 +3,7 @@ import RateLimiterMemory from 'rate-limiter-flexible/lib/RateLimiterMemory.js';
 import type { LimitStore } from '../config/config.ts';
 import { refuse, type Refusal } from '../errors.ts';
 import type { Logger } from '../observe/log.ts';
-import { createFailedLogins, type CountFailedLogin } from './failed-logins.ts';
+import { createFailedLogins, type FailedLogins } from './failed-logins.ts';
 import { createCountedNames } from './names.ts';
 import { ANSWER_MS, connectStore } from './store.ts';
 import { createWindows, refuseLimit, spend, type LimitPolicy } from './windows.ts';
@@ -31,7 +31,8 @@ export interface Limiter {
     policy: LimitPolicy,
     kind?: 'stream' | 'socket',
   ): Admitted | Refusal | Promise<Admitted | Refusal>;
-  readonly failedLogin: CountFailedLogin;
+  readonly failedLogin: FailedLogins['count'];
+  readonly failsTooOften: FailedLogins['tooMany'];
   /** Whether the shared store answers; also true without one. */
   readonly storeUp: boolean;
   /** Requests so far that the shared store should have counted and did not. */
@@ -41,9 +42,10 @@ export interface Limiter {
 }
 
 /** For where nothing is forwarded: it counts nothing. */
-export const UNLIMITED: Pick<Limiter, 'admit' | 'failedLogin'> = {
+export const UNLIMITED: Pick<Limiter, 'admit' | 'failedLogin' | 'failsTooOften'> = {
   admit: () => ({ kind: 'admitted', headers: [], release: () => undefined }),
   failedLogin: () => undefined,
+  failsTooOften: () => false,
 };
 
 /** Seconds after which it is worth trying again, when it is not known when a request ends. */
@@ -69,6 +71,7 @@ export async function createLimiter(
   // Counted for callers without a limit too: one that is set later sees what is open then.
   const open = { stream: new Map<string, number>(), socket: new Map<string, number>() };
   const countedName = createCountedNames();
+  const failedLogins = createFailedLogins();
   let withoutStore = 0;
 
   const count = async (caller: string, policy: LimitPolicy): Promise<readonly string[] | Refusal> => {
@@ -102,7 +105,8 @@ export async function createLimiter(
       }
       return decide(caller, policy, release);
     },
-    failedLogin: createFailedLogins(),
+    failedLogin: failedLogins.count,
+    failsTooOften: failedLogins.tooMany,
     get storeUp() {
       return shared?.up ?? true;
     },

@@ -3,9 +3,9 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { lookup as dnsLookup } from 'node:dns';
 import { isDeepStrictEqual } from 'node:util';
 import { createClientTrust } from '../callers/certificate.ts';
-import { createJwtVerifier, type JwtVerifier } from '../callers/jwt.ts';
+import { createJwtVerifier } from '../callers/jwt.ts';
 import { createNaming } from '../callers/named.ts';
-import { createCallerTable } from '../callers/table.ts';
+import { createCallerTable, type Verifiers } from '../callers/table.ts';
 import { isLoopbackHost } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import { bareHost } from '../config/hop.ts';
@@ -85,23 +85,23 @@ export async function createServing(
   let { tls } = config.listen;
   let devices = openDevices(config);
   let way = openWay(config);
-  let jwts = await openIssuers(config);
+  let verifiers = await openVerifiers(config);
   let snapshot = build(config);
 
   return {
     current: () => snapshot,
     config: () => served,
     async prepare(next) {
-      const following = await openIssuers(next, jwts);
+      const following = await openVerifiers(next, verifiers);
       return () => take(next, following);
     },
     async destroy() {
-      jwts?.close();
+      close(verifiers);
       await Promise.all([...pools].map((pool) => pool.destroy()));
     },
   };
 
-  function take(next: Config, following: JwtVerifier | undefined): string[] {
+  function take(next: Config, following: Verifiers): string[] {
     if (tls) tls = next.listen.tls ?? tls;
     if (!isDeepStrictEqual(devicesOf(next), devicesOf(served))) {
       devices = openDevices(next);
@@ -111,11 +111,11 @@ export async function createServing(
     const waiting = Object.entries(FIXED).flatMap(([keys, read]) =>
       isDeepStrictEqual(read(config), read(next)) ? [] : [keys],
     );
-    const before = jwts;
-    jwts = following;
+    const before = verifiers;
+    verifiers = following;
     snapshot = build(next);
     served = next;
-    before?.close();
+    close(before);
     // One that was left is not closed: a request that was let through before may still be on its way to it. Its
     // connections end by themselves, and then it is forgotten.
     for (const left of pools)
@@ -123,11 +123,14 @@ export async function createServing(
     return waiting;
   }
 
-  /** What verifies tokens is loaded where an issuer is trusted. */
-  async function openIssuers({ issuers }: Config, before?: JwtVerifier): Promise<JwtVerifier | undefined> {
-    if (issuers.length === 0) return undefined;
+  /** What verifies the tokens of others is loaded where there are any, and begins with nothing remembered but keys. */
+  async function openVerifiers({ issuers, introspection }: Config, before?: Verifiers): Promise<Verifiers> {
     const deps = { now, logger, lookup: options.lookup, callerFrom: createNaming(logger) };
-    return createJwtVerifier(issuers, deps, before);
+    return {
+      jwts: issuers.length > 0 ? await createJwtVerifier(issuers, deps, before?.jwts) : undefined,
+      introspector:
+        introspection && (await (await import('../callers/introspection.ts')).createIntrospector(introspection, deps)),
+    };
   }
 
   function openWay({ gateway }: Config): { readonly pool: GatewayPool; readonly connect: Connect } {
@@ -154,7 +157,7 @@ export async function createServing(
           trusts: createClientTrust(tls?.client?.ca),
           required: tls?.client?.auth === 'require',
         },
-        jwts,
+        verifiers,
       ),
       authorize: createAuthorize(config, randomUUID),
       ...admission,
@@ -203,4 +206,9 @@ function isHere({ gateway: { origin, beyondLoopback } }: Config): boolean {
 function portOf(origin: string): string {
   const { port, protocol } = new URL(origin);
   return port || (protocol === 'https:' ? '443' : '80');
+}
+
+function close({ jwts, introspector }: Verifiers): void {
+  jwts?.close();
+  introspector?.close();
 }

@@ -145,6 +145,7 @@ void t.test('the schema for editors', async (t) => {
     'callers',
     'callersFile',
     'issuers',
+    'introspection',
     'routes',
     'limits',
     'stream',

@@ -131,11 +131,6 @@ const NOT_A_CONFIGURATION: readonly { name: string; text: string; says: readonly
     says: [/^Excessive alias count/],
   },
   { name: 'no gateway', text: 'drain: {}\n', says: [/^1:1 gateway: this key is required/] },
-  {
-    name: 'a key of later',
-    text: textOf({ introspection: '{}' }),
-    says: [/^2:1 introspection: this key is not supported by this version/],
-  },
   { name: 'a section without value', text: `${textOf()}admin:\n`, says: [/^2:1 admin: expected a map, found nothing/] },
 ];
 

@@ -1,11 +1,11 @@
 import t from 'tap';
-import { createFailedLogins, type CountFailedLogin } from '../../src/limits/failed-logins.ts';
+import { createFailedLogins, type FailedLogins } from '../../src/limits/failed-logins.ts';
 
 /** A clock that stands still until it is told. */
-function counter(): { readonly count: CountFailedLogin; readonly tick: (ms: number) => void } {
+function counter(): { readonly count: FailedLogins['count']; readonly tick: (ms: number) => void } {
   let now = 1_000_000;
   return {
-    count: createFailedLogins(() => now),
+    count: createFailedLogins(() => now).count,
     tick: (ms) => {
       now += ms;
     },
@@ -13,7 +13,7 @@ function counter(): { readonly count: CountFailedLogin; readonly tick: (ms: numb
 }
 
 /** Answers of so many failures. */
-function fail(count: CountFailedLogin, times: number, peer?: string, tokenId?: string): (number | undefined)[] {
+function fail(count: FailedLogins['count'], times: number, peer?: string, tokenId?: string): (number | undefined)[] {
   return Array.from({ length: times }, () => count(peer, tokenId));
 }
 
@@ -124,4 +124,18 @@ void t.test('who fails again after a minute does not keep the room of others', a
   count('10.0.0.0', undefined);
   const others = Array.from({ length: 9_999 }, (_, i) => count(`10.1.${i >> 8}.${i & 255}`, undefined));
   t.ok(others.every((wait) => wait === undefined));
+});
+
+void t.test('whether one more would be too many is told without counting it', async (t) => {
+  let now = 0;
+  const { count, tooMany } = createFailedLogins(() => now);
+  const one = '192.0.2.1';
+  for (let i = 0; i < 9; i++) count(one, undefined);
+  for (let i = 0; i < 20; i++) t.equal(tooMany(one), false);
+  t.equal(count(one, undefined), undefined, 'the tenth');
+  t.equal(tooMany(one), true);
+  t.equal(tooMany('192.0.2.2'), false);
+  t.equal(tooMany(undefined), false, 'a unix socket');
+  now = 60_000;
+  t.equal(tooMany(one), false, 'a minute later');
 });
