@@ -399,7 +399,7 @@ void t.test('the page has every key, and its defaults', async (t) => {
     rawCallersFile.shape.callers.unwrap().element,
     rawConfig.shape.gateway.shape.auth.shape.secret.unwrap(),
   );
-  const page = textOf('test/callers/issuers.md');
+  const page = textOf('docs/identity.md');
   const code = codeOf(page).join('\n');
   for (const key of keysOf(z.toJSONSchema(schema) as Schema)) t.match(code, new RegExp(`\\b${key}\\b`), key);
   t.match(page, `\`[${STANDARD.algorithms.join(', ')}]\``);
