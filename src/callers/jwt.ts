@@ -5,6 +5,7 @@ import type { IssuerConfig, TokenHeader } from '../config/issuers.ts';
 import { refuse, type Refusal } from '../errors.ts';
 import { parseUnambiguous } from '../json.ts';
 import type { Caller, RawToken, Token } from '../types.ts';
+import { claimChecks, type Passed } from './checks.ts';
 import type { KeySet } from './key-set.ts';
 import { createKeys, type Keys, type KeysDeps } from './keys.ts';
 import type { Authenticated, Unauthenticated } from './table.ts';
@@ -39,6 +40,8 @@ export interface Verified extends Authenticated {
 export interface JwtDeps extends KeysDeps {
   /** Whom the claims of a verified token name, or why nobody. */
   readonly callerFrom: (issuer: IssuerConfig, claims: Json) => Caller | Refusal;
+  /** Is told of each check that a token passes, as it does; a refusal is for the first of the others. */
+  readonly passed?: (passed: Passed) => void;
 }
 
 /** Times are milliseconds since the epoch. */
@@ -147,18 +150,22 @@ export async function createJwtVerifier(
   ): Promise<Verified | Unauthenticated> {
     const read = readUnverified(token);
     if (typeof read === 'string') return invalid(hash, read);
+    deps.passed?.({ check: 'form', ...read });
     const { header, iss } = read;
     const issuer = trusted.get(iss);
     if (!issuer) return invalid(hash, 'its iss is no issuer here');
     const { config, keys, rules, options } = issuer;
+    deps.passed?.({ check: 'issuer', issuer: config });
     const about = `a token of ${config.name}: `;
     if (config.header !== place) return invalid(hash, `${about}it was shown in ${place}`);
     if (!config.algorithms.includes(header.alg)) return invalid(hash, `${about}its alg is not allowed`);
     if (header.crit !== undefined) return invalid(hash, `${about}it has crit`);
     if (header.kid !== undefined && typeof header.kid !== 'string') return invalid(hash, `${about}its kid is no text`);
+    deps.passed?.({ check: 'header' });
 
     const set = await keys.load();
     if (!set) return unavailable(hash, issuer);
+    deps.passed?.({ check: 'keys' });
     const answer = await verifyWith(set);
     if (answer) return answer;
     const newer = await keys.renew(set);
@@ -169,13 +176,18 @@ export async function createJwtVerifier(
     /** `undefined`: it may have been signed by a key that is not among these. */
     async function verifyWith(from: KeySet): Promise<Verified | Unauthenticated | undefined> {
       const candidates = await from.matching(header);
+      if (candidates.length > 0) deps.passed?.({ check: 'key' });
       for (const { id, key } of candidates) {
         const checked = await jwtVerify(token, key, { ...options, currentDate: new Date(now) }).catch(
           (error: errors.JWTClaimValidationFailed) => error,
         );
-        if (!(checked instanceof Error)) return accept(checked.payload, id);
+        if (!(checked instanceof Error)) {
+          tellClaims(checked.payload);
+          return accept(checked.payload, id);
+        }
         const { code, message, claim, reason, payload } = checked;
         if (code === 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED') continue;
+        if (payload) tellClaims(payload, checked);
         // Its signature and what comes before the times in jose's order, issuer and audience, are right by then.
         if (code === 'ERR_JWT_EXPIRED') return outOfTime('expired_token', payload);
         if (claim === 'nbf' && reason === 'check_failed') return outOfTime('not_yet_valid_token', payload);
@@ -185,6 +197,11 @@ export async function createJwtVerifier(
       return candidates.length > 0 && header.kid !== undefined
         ? invalid(hash, `${about}its signature is wrong`)
         : undefined;
+    }
+
+    function tellClaims(claims: Json, failure?: errors.JWTClaimValidationFailed): void {
+      deps.passed?.({ check: 'signature', claims });
+      for (const check of claimChecks(failure)) deps.passed?.({ check });
     }
 
     function outOfTime(code: TimeCode, claims: Json): Unauthenticated {
@@ -197,6 +214,7 @@ export async function createJwtVerifier(
       // jose has found them to be numbers.
       const { exp, nbf, iat } = claims as { readonly exp: number; readonly nbf?: number; readonly iat?: number };
       if (exp * 1_000 > LAST_MS) return invalid(hash, `${about}its exp is no time`);
+      deps.passed?.({ check: 'time' });
       const expires = Math.floor(exp * 1_000) + clockTolerance;
       const begins = Math.max(nbf ?? -Infinity, iat ?? -Infinity) * 1_000 - clockTolerance;
       const verified: VerifiedToken = {
