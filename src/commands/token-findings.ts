@@ -1,0 +1,183 @@
+/** What each check of the shim finds about a token: its own parts are asked, and tell what they let pass. */
+import { CHECKS, type Check, type Passed } from '../callers/checks.ts';
+import { callerFrom } from '../callers/claims.ts';
+import { createJwtVerifier, isJwtShape, type JwtVerifier } from '../callers/jwt.ts';
+import { createNaming } from '../callers/named.ts';
+import { createCallerTable, type Answer } from '../callers/table.ts';
+import { hashToken, isMinted } from '../callers/token.ts';
+import { tokenId } from '../config/callers.ts';
+import type { Config } from '../config/config.ts';
+import type { IssuerConfig } from '../config/issuers.ts';
+import type { RawToken } from '../types.ts';
+import { factsOf, momentsOf, quoted, scopeWords, type Claims, type Known } from './token-words.ts';
+import type { World } from './world.ts';
+
+/** What one check found. */
+export interface Finding {
+  readonly check: 'table' | Check | 'match' | 'caller' | 'scopes';
+  readonly result: 'passed' | 'refused' | 'unavailable' | 'not reached';
+  readonly words: string;
+}
+
+export interface Findings {
+  /** In the order in which the shim checks. */
+  readonly findings: readonly Finding[];
+  /** Of the table of callers, as the gate gets it. */
+  readonly answer: Answer;
+  /** First 12 hex digits of the token's hash, as logs have it. */
+  readonly id: string;
+}
+
+/** What the verifier has told of one token. */
+interface Told {
+  /** Whether it was asked at all. */
+  asked: boolean;
+  readonly passed: Map<Check, Passed>;
+  /** Whom it names, or why nobody. */
+  naming?: { readonly issuer: IssuerConfig; readonly claims: Claims; readonly refused: string | undefined };
+  /** By the name of an issuer: why its keys cannot be fetched. */
+  readonly outages: Map<string, string>;
+}
+
+/**
+ * @param world clock
+ * @param config whose callers and issuers are asked; keys are fetched for it
+ * @param token one line; a client certificate beside it is not looked at
+ * @returns what the table of callers says, and how it came to it
+ */
+export async function findingsOf({ now }: World, config: Config, token: string): Promise<Findings> {
+  const told: Told = { asked: false, passed: new Map(), outages: new Map() };
+  const jwts = config.issuers.length > 0 ? await openIssuers(config.issuers, told, now) : undefined;
+  const table = createCallerTable(config.callers, undefined, jwts);
+  try {
+    let answer = await table.authenticate({ authorization: `Bearer ${token}` }, now());
+    if (knownOf(told).issuer?.header === 'cf-access-jwt-assertion') {
+      told.passed.clear();
+      answer = await table.authenticate({ authorization: undefined, assertion: token }, now());
+    }
+    const findings = told.asked
+      ? [ISSUERS_ASKED, ...verifierFindings(told, answer, now()), ...namingFindings(told)]
+      : tableFindings(token, answer, jwts !== undefined, now());
+    return { findings, answer, id: tokenId(hashToken(token as RawToken)) };
+  } finally {
+    jwts?.close();
+  }
+}
+
+async function openIssuers(issuers: readonly IssuerConfig[], told: Told, now: () => number): Promise<JwtVerifier> {
+  const logger = {
+    info: () => undefined,
+    warn(...args: readonly unknown[]) {
+      const [{ issuer, reason }] = args as [{ readonly issuer: string; readonly reason: string }];
+      told.outages.set(issuer, reason);
+    },
+  };
+  const nameCaller = createNaming(logger);
+  const verifier = await createJwtVerifier(issuers, {
+    now,
+    logger,
+    callerFrom(issuer, claims) {
+      const caller = nameCaller(issuer, claims);
+      told.naming = { issuer, claims, refused: 'kind' in caller ? caller.reason : undefined };
+      return caller;
+    },
+    passed: (passed) => told.passed.set(passed.check, passed),
+  });
+  return {
+    ...verifier,
+    verify(...asked) {
+      told.asked = true;
+      return verifier.verify(...asked);
+    },
+  };
+}
+
+const ISSUERS_ASKED: Finding = {
+  check: 'table',
+  result: 'passed',
+  words: 'no token of callers, but a JWT: issuers are asked',
+};
+
+/** Of a token that no issuer was asked about: one of callers, or one that nobody knows. */
+function tableFindings(token: string, answer: Answer, issuers: boolean, now: number): Finding[] {
+  const found = answer.kind === 'caller' ? answer.token : undefined;
+  if (answer.caller) {
+    const id = found?.id ?? tokenId(hashToken(token as RawToken));
+    const time = momentsOf(answer.caller.tokens.find((one) => one.id === id) ?? {}, now);
+    return [
+      { check: 'table', result: 'passed', words: `token ${id} of "${answer.caller.name}", by its hash` },
+      { check: 'time', result: found ? 'passed' : 'refused', words: time },
+    ];
+  }
+  // Whoever is asked about opaque tokens is asked by the table, and told of here.
+  const hint = /\s/.test(token)
+    ? 'give the token alone, without "Bearer"'
+    : isMinted(token)
+      ? 'what begins with "shim_" is looked for in callers alone'
+      : isJwtShape(token) && !issuers
+        ? 'it looks like a JWT, but there are no issuers'
+        : 'it is opaque, and of nobody in callers';
+  return [{ check: 'table', result: 'refused', words: `${reasonOf(answer)}; ${hint}` }];
+}
+
+function verifierFindings(told: Told, answer: Answer, now: number): Finding[] {
+  const known = knownOf(told);
+  const facts = factsOf(known, now);
+  const timely = answer.kind === 'caller' || !TIME_CODES.has(answer.code);
+  // After the verifier has refused a token, nothing is looked at but whom it would name.
+  const failed = answer.kind === 'caller' ? undefined : CHECKS.find((check) => !told.passed.has(check));
+  return CHECKS.map((check) => {
+    const fact = facts[check] ?? '';
+    if (told.passed.has(check) && (check !== 'time' || timely)) return { check, result: 'passed', words: fact };
+    if (check === 'time' && told.naming) return { check, result: 'refused', words: fact };
+    if (check !== failed) return { check, result: 'not reached', words: '' };
+    const outage = told.outages.get(known.issuer?.name ?? '');
+    return answer.kind === 'refuse' && answer.code === 'identity_unavailable'
+      ? { check, result: 'unavailable', words: join(reasonOf(answer), outage, fact) }
+      : { check, result: 'refused', words: join(reasonOf(answer), fact) };
+  });
+}
+
+const TIME_CODES: ReadonlySet<string> = new Set(['expired_token', 'not_yet_valid_token']);
+
+function namingFindings({ naming }: Told): Finding[] {
+  if (!naming)
+    return (['match', 'caller', 'scopes'] as const).map((check) => ({ check, result: 'not reached', words: '' }));
+  const { issuer, claims, refused } = naming;
+  // With a name that needs no claim, only match can be what fails.
+  const matches = !('fault' in callerFrom({ ...issuer, template: ['anybody'] }, claims));
+  const asked = issuer.match.map(({ claim }) => claim.join('.')).join(', ');
+  const match: Finding = matches
+    ? { check: 'match', result: 'passed', words: asked === '' ? 'nothing is asked for' : `as asked for: ${asked}` }
+    : { check: 'match', result: 'refused', words: refused ?? '' };
+  const named = callerFrom(issuer, claims);
+  if ('fault' in named) {
+    return [
+      match,
+      matches
+        ? { check: 'caller', result: 'refused', words: named.fault }
+        : { check: 'caller', result: 'not reached', words: '' },
+      { check: 'scopes', result: 'not reached', words: '' },
+    ];
+  }
+  return [
+    match,
+    { check: 'caller', result: 'passed', words: quoted(named.caller.name) },
+    { check: 'scopes', result: 'passed', words: scopeWords(issuer, claims, named) },
+  ];
+}
+
+/** What is known of the token by what it has passed. */
+function knownOf({ passed }: Told): Known {
+  const known: Known = {};
+  for (const one of passed.values()) Object.assign(known, { ...one });
+  return known;
+}
+
+function reasonOf(answer: Answer): string {
+  return answer.kind === 'refuse' ? (answer.reason ?? answer.code) : '';
+}
+
+function join(...words: readonly (string | undefined)[]): string {
+  return words.filter((one) => one).join('; ');
+}
