@@ -71,6 +71,8 @@ const TYP = 'expected the type of the header, such as JWT or at+jwt';
 const HEADERS = ['Authorization', 'Cf-Access-Jwt-Assertion'] as const;
 const HEADER = `expected ${HEADERS.join(' or ')}`;
 const FILE = 'expected the path of a file';
+const GRANTS = 'the claim that grants scopes, and the ceiling of what it can grant';
+const CEILING = 'the scopes that any caller of this issuer may have at most, such as [operator.read]';
 
 const value = z.string(VALUE).regex(/^[\x21-\x7e]{1,512}$/, VALUE);
 const step = z.string(CLAIM).min(1, CLAIM);
@@ -112,7 +114,9 @@ export function rawIssuers(caller: CallerSchema, reference: z.ZodType<Reference>
       maxStale: duration.optional(),
       caFile: file.optional(),
       tokenFile: file.optional(),
-      scopes: z.strictObject({ claim, map: z.record(z.string(), scopes).optional(), ceiling: scopes }),
+      scopes: z
+        .strictObject({ claim, map: z.record(z.string(), scopes).optional(), ceiling: scopes.describe(CEILING) })
+        .describe(GRANTS),
       caller: z.strictObject({ claim: claim.optional(), template: z.string().optional() }).optional(),
       match: z.record(z.string(), z.union([matched, z.array(matched).min(1, MATCH)], MATCH)).optional(),
       policy: policy.optional(),
