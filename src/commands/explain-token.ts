@@ -28,7 +28,7 @@ const LONGEST = 8 * 1024;
  *
  * @param world streams, clock
  * @param options what the command line says
- * @returns 0 where the token, or the request with it, would pass; 1 where not; 2 for a token that is no line on stdin;
+ * @returns 0 where the request, or without one the token, would pass; 1 where not; 2 for a token that is no line on stdin;
  *   78 for a configuration that cannot run
  */
 export async function runExplainToken(world: World, options: ExplainTokenOptions): Promise<number> {
@@ -53,7 +53,7 @@ export async function runExplainToken(world: World, options: ExplainTokenOptions
   const who = report.token.caller ?? 'nobody';
   if (options.json) world.stdout(`${JSON.stringify(report, undefined, 2)}\n`);
   else world.stdout(text(report.token) + (request && decided ? `\n${requestText(who, request, decided)}` : ''));
-  return answer.kind === 'caller' && decided?.decision !== 'refuse' ? EXIT.ok : EXIT.no;
+  return (decided ? decided.decision === 'forward' : answer.kind === 'caller') ? EXIT.ok : EXIT.no;
 }
 
 const ON_STDIN =
@@ -96,7 +96,7 @@ const MARKS = { passed: 'ok', refused: 'no', unavailable: '?', 'not reached': '-
 function text({ id, findings, ...verdict }: Verdict & { id: string; findings: readonly Finding[] }): string {
   const { caller, scopes = [], status, code, message } = verdict;
   const lines = findings.map(({ check, result, words }) =>
-    `${MARKS[result].padEnd(3)} ${check.padEnd(10)} ${words}`.trimEnd(),
+    `${MARKS[result].padEnd(3)} ${check.padEnd(9)}  ${words}`.trimEnd(),
   );
   const end =
     caller === undefined

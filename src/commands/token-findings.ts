@@ -14,7 +14,7 @@ import type { World } from './world.ts';
 
 /** What one check found. */
 export interface Finding {
-  readonly check: 'table' | Check | 'match' | 'caller' | 'scopes';
+  readonly check: 'table' | Check | 'match' | 'caller' | 'scopes' | 'certificate';
   readonly result: 'passed' | 'refused' | 'unavailable' | 'not reached';
   readonly words: string;
 }
@@ -33,8 +33,8 @@ interface Told {
   /** Whether it was asked at all. */
   asked: boolean;
   readonly passed: Map<Check, Passed>;
-  /** Whom it names, or why nobody. */
-  naming?: { readonly issuer: IssuerConfig; readonly claims: Claims; readonly refused: string | undefined };
+  /** What it named a caller by, or nobody. */
+  naming?: { readonly issuer: IssuerConfig; readonly claims: Claims };
   /** By the name of an issuer: why its keys cannot be fetched. */
   readonly outages: Map<string, string>;
 }
@@ -48,16 +48,17 @@ interface Told {
 export async function findingsOf({ now }: World, config: Config, token: string): Promise<Findings> {
   const told: Told = { asked: false, passed: new Map(), outages: new Map() };
   const jwts = config.issuers.length > 0 ? await openIssuers(config.issuers, told, now) : undefined;
+  // It has to be the table of the gate: who introspects opaque tokens is given to it here, and told of in tableFindings.
   const table = createCallerTable(config.callers, undefined, jwts);
   try {
     let answer = await table.authenticate({ authorization: `Bearer ${token}` }, now());
     if (knownOf(told).issuer?.header === 'cf-access-jwt-assertion') {
-      told.passed.clear();
       answer = await table.authenticate({ authorization: undefined, assertion: token }, now());
     }
     const findings = told.asked
       ? [ISSUERS_ASKED, ...verifierFindings(told, answer, now()), ...namingFindings(told)]
       : tableFindings(token, answer, jwts !== undefined, now());
+    if (config.listen.tls?.client) findings.push(CERTIFICATE);
     return { findings, answer, id: tokenId(hashToken(token as RawToken)) };
   } finally {
     jwts?.close();
@@ -77,9 +78,8 @@ async function openIssuers(issuers: readonly IssuerConfig[], told: Told, now: ()
     now,
     logger,
     callerFrom(issuer, claims) {
-      const caller = nameCaller(issuer, claims);
-      told.naming = { issuer, claims, refused: 'kind' in caller ? caller.reason : undefined };
-      return caller;
+      told.naming = { issuer, claims };
+      return nameCaller(issuer, claims);
     },
     passed: (passed) => told.passed.set(passed.check, passed),
   });
@@ -98,6 +98,12 @@ const ISSUERS_ASKED: Finding = {
   words: 'no token of callers, but a JWT: issuers are asked',
 };
 
+const CERTIFICATE: Finding = {
+  check: 'certificate',
+  result: 'not reached',
+  words: 'one that a connection shows beside the token is not looked at here',
+};
+
 /** Of a token that no issuer was asked about: one of callers, or one that nobody knows. */
 function tableFindings(token: string, answer: Answer, issuers: boolean, now: number): Finding[] {
   const found = answer.kind === 'caller' ? answer.token : undefined;
@@ -109,7 +115,6 @@ function tableFindings(token: string, answer: Answer, issuers: boolean, now: num
       { check: 'time', result: found ? 'passed' : 'refused', words: time },
     ];
   }
-  // Whoever is asked about opaque tokens is asked by the table, and told of here.
   const hint = /\s/.test(token)
     ? 'give the token alone, without "Bearer"'
     : isMinted(token)
@@ -130,7 +135,7 @@ function verifierFindings(told: Told, answer: Answer, now: number): Finding[] {
     const fact = facts[check] ?? '';
     if (told.passed.has(check) && (check !== 'time' || timely)) return { check, result: 'passed', words: fact };
     if (check === 'time' && told.naming) return { check, result: 'refused', words: fact };
-    if (check !== failed) return { check, result: 'not reached', words: '' };
+    if (check !== failed) return notReached(check);
     const outage = told.outages.get(known.issuer?.name ?? '');
     return answer.kind === 'refuse' && answer.code === 'identity_unavailable'
       ? { check, result: 'unavailable', words: join(reasonOf(answer), outage, fact) }
@@ -141,30 +146,31 @@ function verifierFindings(told: Told, answer: Answer, now: number): Finding[] {
 const TIME_CODES: ReadonlySet<string> = new Set(['expired_token', 'not_yet_valid_token']);
 
 function namingFindings({ naming }: Told): Finding[] {
-  if (!naming)
-    return (['match', 'caller', 'scopes'] as const).map((check) => ({ check, result: 'not reached', words: '' }));
-  const { issuer, claims, refused } = naming;
-  // With a name that needs no claim, only match can be what fails.
-  const matches = !('fault' in callerFrom({ ...issuer, template: ['anybody'] }, claims));
-  const asked = issuer.match.map(({ claim }) => claim.join('.')).join(', ');
-  const match: Finding = matches
-    ? { check: 'match', result: 'passed', words: asked === '' ? 'nothing is asked for' : `as asked for: ${asked}` }
-    : { check: 'match', result: 'refused', words: refused ?? '' };
+  if (!naming) return [notReached('match'), notReached('caller'), notReached('scopes')];
+  const { issuer, claims } = naming;
   const named = callerFrom(issuer, claims);
-  if ('fault' in named) {
+  const asked = issuer.match.map(({ claim }) => claim.join('.')).join(', ');
+  const match = asked === '' ? 'nothing is asked for' : `as asked for: ${asked}`;
+  if (!('fault' in named)) {
     return [
-      match,
-      matches
-        ? { check: 'caller', result: 'refused', words: named.fault }
-        : { check: 'caller', result: 'not reached', words: '' },
-      { check: 'scopes', result: 'not reached', words: '' },
+      { check: 'match', result: 'passed', words: match },
+      { check: 'caller', result: 'passed', words: quoted(named.caller.name) },
+      { check: 'scopes', result: 'passed', words: scopeWords(issuer, claims, named) },
     ];
   }
+  // With a name that needs no claim, only match can be what fails.
+  const matches = !('fault' in callerFrom({ ...issuer, template: ['anybody'] }, claims));
   return [
-    match,
-    { check: 'caller', result: 'passed', words: quoted(named.caller.name) },
-    { check: 'scopes', result: 'passed', words: scopeWords(issuer, claims, named) },
+    matches
+      ? { check: 'match', result: 'passed', words: match }
+      : { check: 'match', result: 'refused', words: named.fault },
+    matches ? { check: 'caller', result: 'refused', words: named.fault } : notReached('caller'),
+    notReached('scopes'),
   ];
+}
+
+function notReached(check: Finding['check']): Finding {
+  return { check, result: 'not reached', words: '' };
 }
 
 /** What is known of the token by what it has passed. */

@@ -10,11 +10,12 @@ import { mintToken } from '../../src/callers/token.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { disk } from '../../src/config/world.ts';
 import type { KeysDeps } from '../../src/callers/keys.ts';
+import { makeAuthority } from '../helpers/certificates.ts';
 import { env, run } from '../helpers/command-line.ts';
 import type { Run } from '../helpers/process.ts';
 import { makeKey, MISBEHAVIOURS, publicOf, startProvider, type SigningKey } from '../helpers/provider.ts';
 import { testLog } from '../helpers/redis.ts';
-import { caller, hashOf, TOKENS } from '../helpers/stack.ts';
+import { bearer, caller, hashOf, startStack, TOKENS } from '../helpers/stack.ts';
 
 const RSA = await makeKey('r1');
 const OTHER = await makeKey('r1');
@@ -53,6 +54,9 @@ interface Explained {
     readonly code?: string;
   };
   readonly decision?: string;
+  readonly status?: number;
+  readonly code?: string;
+  readonly message?: string;
 }
 
 function encode(part: unknown): string {
@@ -300,6 +304,11 @@ void t.test('the decision is that of explain --as', async (t) => {
     t.strictSame(decision, JSON.parse(as.stdout), words.join(' '));
     t.equal(code, as.code, words.join(' '));
   }
+  const open = `${file}.open`;
+  await writeFile(open, ['listen: { health: true }', gateway, 'callers: []'].join('\n'));
+  const health = await explain(t, open, known, ['GET', '/health']);
+  t.equal(health.code, 0, 'which needs no token');
+  t.match(health.report, { token: { code: 'invalid_token' }, decision: 'forward', rule: /without a token/ });
   const nobody = await explain(t, file, jws(OTHER, good), ['GET', '/v1/models']);
   t.equal(nobody.code, 1);
   t.match(nobody.report, { decision: 'refuse', status: 401, code: 'invalid_token', rule: /a live token/ });
@@ -307,6 +316,49 @@ void t.test('the decision is that of explain --as', async (t) => {
     nobody.stdout,
     /^decision {2}refuse: 401 invalid_token$[^]*^nobody GET \/v1\/models\ndecision {2}refuse: 401/m,
   );
+});
+
+void t.test('a shim that serves answers what was explained', async (t) => {
+  const folder = t.testdir({ 'keys.json': JSON.stringify({ keys: [publicOf(RSA), publicOf(EC)] }) });
+  const issuers = (keys: string): string =>
+    `issuers: [{ name: corp, issuer: "${CORP}", audience: urn:shim, jwksFile: ${keys}, match: { org: acme }, scopes: { claim: scope, map: { run: [operator.write] }, ceiling: [operator.write] } }]`;
+  const who = `callers:\n${caller('writer', TOKENS.writer, ['operator.write'])}`;
+  const file = join(folder, 'shim.config.yaml');
+  await writeFile(file, [gateway, who, issuers(join(folder, 'keys.json'))].join('\n'));
+  const files = { 'keys.json': JSON.stringify({ keys: [publicOf(RSA), publicOf(EC)] }) };
+  const stack = await startStack(t, { callers: who, more: issuers('keys.json'), files });
+  const now = Math.floor(Date.now() / 1_000);
+  const claims = (more: object): object => with_({ iat: now - 60, exp: now + 600, ...more });
+  // Ten that fail would be too many from one place.
+  const tokens = [
+    TOKENS.writer,
+    jws(RSA, claims({})),
+    jws(EC, claims({ scope: 'x' })),
+    'x'.repeat(40),
+    `${jws(RSA, claims({}))}==`,
+    jws(OTHER, claims({})),
+    jws(RSA, claims({}), { kid: 'r9' }),
+    jws(EC, claims({ aud: 'urn:other' })),
+    jws(EC, claims({ exp: now - 60 })),
+    jws(EC, claims({ nbf: now + 60 })),
+    jws(EC, claims({ org: 'evil' })),
+    jws(EC, claims({ sub: undefined })),
+  ];
+  const served: unknown[] = [];
+  const explained: unknown[] = [];
+  for (const token of tokens) {
+    const response = await fetch(`${stack.url}/v1/models`, { headers: bearer(token) });
+    const { error } = (await response.json()) as {
+      readonly error?: { readonly code: string; readonly message: string };
+    };
+    served.push(error ? [response.status, error.code, error.message] : response.status);
+    const { report } = await explain(t, file, token, ['GET', '/v1/models'], Date.now);
+    const { decision, status, code, message } = report;
+    explained.push(decision === 'forward' ? 200 : [status, code, message]);
+  }
+  t.strictSame(explained, served);
+  t.strictSame(served.slice(0, 2), [200, 200]);
+  t.equal(new Set(served.flat()).size > 6, true, 'they differ');
 });
 
 void t.test('a real provider: its token, and its outage', async (t) => {
@@ -338,6 +390,20 @@ void t.test('a real provider: its token, and its outage', async (t) => {
   t.match(down.words('keys'), /^no keys of corp; .*ECONNREFUSED/);
   t.match(down.stdout, /^\? {3}keys {7}no keys of corp/m);
   t.match(down.report, { token: { code: 'identity_unavailable' }, status: 503, rule: /nobody can tell$/ });
+});
+
+void t.test('a client certificate that connections show as well is not forgotten', async (t) => {
+  const ca = await makeAuthority();
+  const server = await ca.issue({ usage: ['serverAuth'] });
+  const folder = t.testdir({ 'ca.crt': ca.cert, 's.crt': server.cert, 's.key': server.key });
+  const file = join(folder, 'shim.config.yaml');
+  const path = (name: string): string => join(folder, name);
+  const tls = `listen: { tls: { cert: ${path('s.crt')}, key: ${path('s.key')}, clientCa: ${path('ca.crt')} } }`;
+  await writeFile(file, [tls, gateway, 'callers:', caller('writer', TOKENS.writer, ['operator.write'])].join('\n'));
+  const { code, stdout, told } = await explain(t, file, TOKENS.writer, [], Date.now);
+  t.equal(code, 0);
+  t.strictSame(told('not reached'), ['certificate']);
+  t.match(stdout, /^- {3}certificate {2}one that a connection shows beside the token is not looked at here$/m);
 });
 
 void t.test('usage', async (t) => {
