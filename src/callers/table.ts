@@ -5,7 +5,8 @@ import { tokenId } from '../config/callers.ts';
 import { LONGEST_TOKEN, readBearer } from '../headers/bearer.ts';
 import type { Caller, ClientCertificate, RawToken, Token } from '../types.ts';
 import type { IntrospectedToken, Introspector } from './introspection.ts';
-import { isJwtShape, LONGEST_JWT, type JwtVerifier, type VerifiedToken } from './jwt.ts';
+import type { JwtVerifier, VerifiedToken } from './jwt.ts';
+import { isJwtShape, LONGEST_JWT } from './unverified.ts';
 import { hasValidChecksum, hashToken, isMinted, isMintedShape } from './token.ts';
 
 /** What a caller shows: the values of two headers, and the certificate of its connection. */

@@ -1,7 +1,8 @@
 /** JWTs of a real provider, and forged ones. */
 import { createHmac, createPublicKey, sign as signBytes, type JsonWebKey } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { createJwtVerifier, isJwtShape, LONGEST_JWT, type JwtVerifier, type Verified } from '../../src/callers/jwt.ts';
+import { createJwtVerifier, type JwtVerifier, type Verified } from '../../src/callers/jwt.ts';
+import { isJwtShape, LONGEST_JWT } from '../../src/callers/unverified.ts';
 import type { KeysDeps } from '../../src/callers/keys.ts';
 import type { Unauthenticated } from '../../src/callers/table.ts';
 import { hashToken } from '../../src/callers/token.ts';
