@@ -264,7 +264,10 @@ const OUTAGES: Readonly<Record<string, readonly [RequestListener, RegExp]>> = {
   'another JWT': [(_, response) => json(response, GOOD, 'Application/JWT; charset=utf-8'), /a JWT, which is not/],
   '10 MB that begin well': [(_, response) => json(response, { ...GOOD, padding: 'x'.repeat(10_000_000) }), /size/],
   'status 201': [(_, response) => void response.writeHead(201).end(JSON.stringify(GOOD)), /201/],
-  'status 400': [(_, response) => void response.writeHead(400).end('{"error":"invalid_request"}'), /400/],
+  'status 400 about the client': [
+    (_, response) => void response.writeHead(400).end('{"error":"invalid_client"}'),
+    /the answer is 400/,
+  ],
   'a challenge': [
     (_, response) => void response.writeHead(401, { 'www-authenticate': 'Basic' }).end('{"error":"invalid_client"}'),
     /refuses the client/,

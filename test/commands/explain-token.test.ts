@@ -263,8 +263,8 @@ void t.test('times, in words', async (t) => {
     /^begins in 2 hours \(2026-12-01 14:00 UTC\), expires in 10 min/,
   );
   t.match(await time(claims({ iat: SECONDS + 180 })), /, issued in 3 minutes; tolerance/);
-  t.match(await time(claims({ exp: '1' })), /"exp" claim must be a number; exp is no time$/);
-  t.match(await time(claims({ exp: 1e15 })), /its exp is no time; exp is no time$/);
+  t.match(await time(claims({ exp: '1' })), /"exp" claim must be a number; exp is no time; tolerance 30 s$/);
+  t.match(await time(claims({ exp: 1e15 })), /its exp is no time; exp is no time; tolerance 30 s$/);
   t.equal(await time(claims({ exp: 8.64e12 })), 'expires in 99,979,211 days (+275760-09-13 00 UTC); tolerance 30 s');
   t.equal(await time(TOKENS.reader), 'expired 12 hours ago (2026-12-01 00:00 UTC)');
   t.match(await time(TOKENS.admin), /^begins in 30 days \(2027-01-01 00:00 UTC\), does not expire$/);
