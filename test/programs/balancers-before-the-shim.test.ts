@@ -15,7 +15,7 @@ const HOST = 'shim.example';
 /** Another one than the balancer's, which is 127.0.0.1. */
 const CALLER = '127.0.0.2';
 const ca = await makeAuthority();
-const server = await ca.issue({ dns: [HOST], usage: ['serverAuth'] });
+const server = await ca.issue({ dns: [HOST], ips: ['127.0.0.1'], usage: ['serverAuth'] });
 
 interface Front extends Stack {
   readonly ask: (options?: RequestOptions, body?: string | Buffer) => Promise<IncomingMessage>;
@@ -162,7 +162,11 @@ for (const balancer of BALANCERS) {
     const client = open(
       t,
       { url: `https://127.0.0.1:${front.front}` },
-      { ca: ca.cert, servername: HOST, localAddress: CALLER, headers: { host: HOST, ...bearer(TOKENS.writer) } },
+      {
+        ca: ca.cert,
+        localAddress: CALLER,
+        headers: { host: HOST, ...bearer(TOKENS.writer) },
+      },
     );
     const asked = params(await client.next(), { auth: null, scopes: ['operator.read'] });
     client.ws.send(JSON.stringify({ type: 'req', id: 'c', method: 'connect', params: asked }));
