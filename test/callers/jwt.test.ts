@@ -417,3 +417,12 @@ void t.test('a reload forgets tokens, keeps keys, and judges open requests by it
   const { verifier: renamed } = await reload({ name: 'other' });
   t.match(renamed.find(token, clock.now), { code: 'identity_unavailable' }, 'keys that are on their way');
 });
+
+void t.test('a weak key beside a good one is none, and no more', async (t) => {
+  // 512 bits: jose takes none below 2,048 (RFC 7518 section 3.3).
+  const n = Buffer.from((OTHER.n as string).slice(0, 86), 'base64url').toString('base64url');
+  const weak: SigningKey = { ...publicOf(OTHER), kid: 'weak', alg: 'RS256', n };
+  const { good, answer } = await startSigner(t, [weak, RSA]);
+  t.match(await answer(jws(RSA, good, { kid: undefined })), { kind: 'caller' });
+  t.match(await answer(jws(OTHER, good, { kid: undefined })), { code: 'invalid_token' });
+});
