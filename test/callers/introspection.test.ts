@@ -506,8 +506,11 @@ void t.test('a flood of new tokens does not keep a running request from being as
   said.now = { active: false };
   // One place becomes free, and the next of the flood is there at once.
   json(open.pop() as ServerResponse, said.now);
+  let settled = 0;
+  for (const one of junk) void one.then(() => (settled += 1));
   const more = Promise.race(junk).then(() => check(token('junk again')));
   await findUntil(known, 'invalid_token');
+  t.equal(settled, 1, 'before the rest of the flood is over');
   for (const response of open) json(response, said.now);
   await Promise.all([...junk, more]);
 });

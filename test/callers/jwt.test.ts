@@ -426,3 +426,12 @@ void t.test('a weak key beside a good one is none, and no more', async (t) => {
   t.match(await answer(jws(RSA, good, { kid: undefined })), { kind: 'caller' });
   t.match(await answer(jws(OTHER, good, { kid: undefined })), { code: 'invalid_token' });
 });
+
+void t.test('keys that grew old while the machine slept are fetched for a token that is remembered', async (t) => {
+  const { endpoint, good, clock, check } = await startSigner(t, [RSA]);
+  const token = jws(RSA, { ...good, exp: good.exp + 3 * 86_400 });
+  t.equal(await check(token), '+ test:ci');
+  clock.now += 25 * 3_600 * SECOND;
+  t.equal(await check(token), '+ test:ci');
+  t.equal(endpoint.hits('/jwks'), 2);
+});
