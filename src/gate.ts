@@ -30,7 +30,7 @@ export interface GateParts {
   readonly config: Config;
   readonly callers: CallerTable;
   readonly authorize: Authorize;
-  readonly limiter: Pick<Limiter, 'admit' | 'failedLogin' | 'failsTooOften'>;
+  readonly limiter: Pick<Limiter, 'admit' | 'failedLogin' | 'unanswered' | 'failsTooOften'>;
   /** Whether nothing may pass, since the audit is required and cannot be written. */
   readonly unaudited: () => boolean;
   readonly presenter: Presenter;
@@ -83,7 +83,7 @@ export function createGate(parts: GateParts): Gate {
       // 1 authenticate
       const authorization = upgrade?.authorization ?? head.authorization;
       const { certificate } = facts;
-      const limited = (): boolean => limiter.failsTooOften(peer);
+      const limited = () => limiter.failsTooOften(peer);
       const shown = { authorization, assertion: head.assertion, certificate, limited };
       const told = (refusal: Refusal): Refusal =>
         metadata ? { ...refusal, resourceMetadata: metadata.urlFor(head.hostField) } : refusal;
@@ -167,6 +167,7 @@ export function createGate(parts: GateParts): Gate {
     if (credential.kind === 'caller' && !away) return credential;
     const tokenId = credential.kind === 'caller' ? credential.token?.id : credential.tokenId;
     const refusal = away ? awayFrom(credential, caller, peer) : (credential as Refusal);
+    if (credential.kind === 'refuse' && credential.unanswered) limiter.unanswered(peer);
     if (UNCOUNTED.has(refusal.code)) return refusal;
     const retryAfter = limiter.failedLogin(peer, tokenId);
     if (retryAfter === undefined) return refusal;

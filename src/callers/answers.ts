@@ -182,7 +182,7 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
         outage = { last: now };
         deps.logger.warn({ from: who, reason }, 'tokens cannot be asked about: new ones get 503');
       }
-      return unavailable(asked.hash, `${who}: ${reason}`);
+      return { ...unavailable(asked.hash, `${who}: ${reason}`), unanswered: true };
     }
   }
 
@@ -221,8 +221,8 @@ function remember<T>(all: Map<string, T>, hash: string, one: T): void {
   all.set(hash, one);
 }
 
-/** Whether nobody is to be asked for a peer, whose logins failed too often. */
-export type Limited = (() => boolean) | undefined;
+/** Why nobody is to be asked for a peer: its logins failed too often, or too many questions for it had no answer. */
+export type Limited = (() => 'failed' | 'unanswered' | undefined) | undefined;
 
 /**
  * A token that was good before is asked about all the same: others at its address must not shut it out.
@@ -232,7 +232,7 @@ export type Limited = (() => boolean) | undefined;
  * @param hash its SHA-256, 64 lower-case hex digits
  * @param now milliseconds since the epoch
  * @param limited asked only for a token that nothing is known of
- * @returns what `verify` of the answers returns, or `invalid_token`
+ * @returns what `verify` of the answers returns; `invalid_token` or `identity_unavailable` where nobody is asked
  */
 export function askUnlessLimited<T extends VouchedToken>(
   answers: Answers<T>,
@@ -243,6 +243,8 @@ export function askUnlessLimited<T extends VouchedToken>(
 ): Answer<T> | Promise<Answer<T>> {
   const known = answers.recall(hash, now);
   if (known) return known;
-  if (answers.knows(hash) || !limited?.()) return answers.verify(raw, hash, now);
-  return invalid(hash, 'not asked about: too many failed logins');
+  const why = answers.knows(hash) ? undefined : limited?.();
+  if (why === undefined) return answers.verify(raw, hash, now);
+  if (why === 'failed') return invalid(hash, 'not asked about: too many failed logins');
+  return unavailable(hash, 'not asked about: too many questions for this peer had no answer');
 }

@@ -38,6 +38,8 @@ export interface Authenticated {
 export type Unauthenticated = Refusal & {
   /** Id of the token that was shown, known or not; for the count of failed logins. */
   readonly tokenId?: string | undefined;
+  /** Whether somebody was asked about it, and did not answer. */
+  readonly unanswered?: true;
   /** Who would be named, where only the time of a credential is wrong. */
   readonly caller?: Caller;
 };
@@ -172,7 +174,8 @@ export function createCallerTable(
   function beside(bearer: Answer | undefined, asserted: Answer | undefined): Answer | undefined {
     if (!bearer || !asserted) return bearer ?? asserted;
     if (bearer.kind === 'refuse') return bearer;
-    if (asserted.kind === 'refuse') return asserted;
+    // Where its time alone is wrong, it is still the bearer that names the caller.
+    if (asserted.kind === 'refuse') return asserted.caller ? { ...asserted, caller: bearer.caller } : asserted;
     if (credentials !== 'bearer' && bearer.caller.name !== asserted.caller.name) {
       const names = `${asserted.caller.name}, and the token ${bearer.caller.name}`;
       return refuse('invalid_token', { message: TWO_CALLERS, reason: `the assertion names ${names}` });

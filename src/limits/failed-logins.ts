@@ -3,7 +3,7 @@ import { isIP, SocketAddress } from 'node:net';
 
 const MOST_FAILURES = 10;
 const WINDOW_MS = 60_000;
-/** Each of two tables holds so many; what is beyond shares one count. 2.5 MB when both are full. */
+/** Each of three tables holds so many; what is beyond shares one count. 4 MB when all are full. */
 const MOST_KEYS = 10_000;
 /** Looking for room takes longer than counting: while there is none, it is done this often. */
 const SWEEP_MS = 1_000;
@@ -18,8 +18,13 @@ export interface FailedLogins {
    * @returns whole seconds for which failed logins are to be answered 429, or `undefined` while there are few
    */
   readonly count: (peer: string | undefined, tokenId: string | undefined) => number | undefined;
-  /** @returns whether one more failed login of this peer would be answered 429; nothing is counted */
-  readonly tooMany: (peer: string | undefined) => boolean;
+  /** Counts a token of a peer about which somebody was asked and did not answer: nobody can tell whether it failed. */
+  readonly unanswered: (peer: string | undefined) => void;
+  /**
+   * @returns `failed` where one more failed login of this peer would be answered 429, `unanswered` where as many had no
+   *   answer; nothing is counted
+   */
+  readonly tooMany: (peer: string | undefined) => 'failed' | 'unanswered' | undefined;
 }
 
 /**
@@ -29,6 +34,7 @@ export interface FailedLogins {
 export function createFailedLogins(now: () => number = () => performance.now()): FailedLogins {
   const peers = createCounts(now);
   const tokens = createCounts(now);
+  const silent = createCounts(now);
   return {
     count(peer, tokenId) {
       const wait = Math.max(
@@ -37,7 +43,14 @@ export function createFailedLogins(now: () => number = () => performance.now()):
       );
       return wait > 0 ? Math.ceil(wait / 1000) : undefined;
     },
-    tooMany: (peer) => peer !== undefined && peers.full(networkOf(peer)),
+    unanswered(peer) {
+      if (peer !== undefined) silent.add(networkOf(peer));
+    },
+    tooMany(peer) {
+      if (peer === undefined) return undefined;
+      const network = networkOf(peer);
+      return peers.full(network) ? 'failed' : silent.full(network) ? 'unanswered' : undefined;
+    },
   };
 }
 

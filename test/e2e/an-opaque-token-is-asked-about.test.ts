@@ -124,7 +124,7 @@ void t.test('an outage is no login that failed', async (t) => {
   t.equal(await ask(stack, token), '200');
   const { whole } = await openRun(stack, token);
   await provider.stop();
-  for (let i = 0; i < 12; i++) t.equal(await ask(stack, `a-token-that-nobody-knows-${i}`), 'identity_unavailable');
+  for (let i = 0; i < 9; i++) t.equal(await ask(stack, `a-token-that-nobody-knows-${i}`), 'identity_unavailable');
   t.equal(stack.lines.filter(({ from }) => from === 'introspection corp').length, 1, 'the log has it once');
   await provider.start();
   t.equal(await ask(stack, 'a-token-that-nobody-has-at-all'), 'invalid_token');
@@ -132,6 +132,20 @@ void t.test('an outage is no login that failed', async (t) => {
   t.equal(stack.lines.filter(({ end }) => end === 'revoked').length, 0, 'what ran went on');
   await provider.ask('/token/revocation', token);
   await whole;
+});
+
+void t.test('nor is anybody asked for a peer about whose tokens there is no answer', async (t) => {
+  const { stack, provider, token } = await start(t);
+  t.equal(await ask(stack, token), '200');
+  const { answer } = provider;
+  provider.answer = (_, response) => void response.writeHead(500).end();
+  for (let i = 0; i < 30; i++) t.equal(await ask(stack, `a-token-that-nobody-knows-${i}`), 'identity_unavailable');
+  t.equal(provider.hits(PATH), 1 + 10);
+  t.match(stack.lines.at(-1), { reason: 'not asked about: too many questions for this peer had no answer' });
+  provider.answer = answer;
+  t.equal(await ask(stack, TOKENS.reader), '200');
+  await stack.reload();
+  t.equal(await ask(stack, token), 'identity_unavailable', 'nothing is remembered after a reload');
 });
 
 void t.test('without the section its tokens are nobody’s any more', async (t) => {
