@@ -24,13 +24,18 @@ export interface ServeOptions {
  */
 export async function runServe(world: World, options: ServeOptions): Promise<number> {
   const { loaded, files } = await loadWatched(world, options.config, 'looked up');
-  // A revocation does not wait for a resolver.
-  const load = (): Promise<Loading> => loadWatched(world, options.config, 'as they are');
   if (loaded instanceof ConfigError) {
     world.stderr(`${loaded.message}\n`);
     return EXIT.config;
   }
   const { config, warnings } = loaded;
+  let running = config;
+  // A revocation does not wait for a resolver, and not for a certificate.
+  const load = async (): Promise<Loading> => {
+    const loading = await loadWatched(world, options.config, 'as they are', running);
+    if (!(loading.loaded instanceof ConfigError)) running = loading.loaded.config;
+    return loading;
+  };
   const log = await createLog(2, options.pretty ?? world.isTerminal);
   const { logger } = log;
   try {

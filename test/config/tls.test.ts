@@ -415,6 +415,32 @@ void t.test('mode shim leaves to the other shim what is its own', async (t) => {
   ]);
 });
 
+void t.test('loaded anew, with files that are bad', async (t) => {
+  const text = textOf({ listen: LISTEN, gateway: gateway(HOP) });
+  const { config: running } = await loadText(text, worldOf(FILES));
+  const anew = (files: Readonly<Record<string, string>>, more: Partial<ConfigWorld> = {}, changed = text) =>
+    loadText(changed, { ...worldOf({ ...FILES, ...files }), running, ...more });
+  const keptOf = ({ warnings }: Awaited<ReturnType<typeof loadText>>): string[] =>
+    warnings.filter(({ kept }) => kept).map(({ path }) => path);
+
+  const fine = await anew({});
+  t.same([keptOf(fine), fine.config], [[], running]);
+  const half = await anew({ 's.key': client.key });
+  t.same(keptOf(half), ['listen.tls.key']);
+  t.same(half.config, running, 'hosts of the certificate and all');
+  const over = await anew({}, { now: day(61).getTime() });
+  t.same(
+    keptOf(over),
+    ['gateway.tls.ca', 'gateway.tls.cert', 'listen.tls.cert', 'listen.tls.clientCa'],
+    'what runs expires',
+  );
+  t.same([over.config.listen.tls, over.config.gateway.tls], [running.listen.tls, running.gateway.tls]);
+
+  await t.rejects(loadText(text, worldOf({ ...FILES, 's.key': client.key })), { name: 'ConfigError' }, 'not at start');
+  await t.rejects(anew({ 's.key': client.key }, {}, text.replace('clientCa:', 'recheck: 0s, clientCa:')), { name: 'ConfigError' }, 'nor with a fault of the text there'); // prettier-ignore
+  await t.rejects(anew({ 'c.key': server.key }, {}, text.replace('gateway.example', 'other.example')), { name: 'ConfigError' }, 'nor for another gateway'); // prettier-ignore
+});
+
 void t.test('warnings', async (t) => {
   const callers = `[{ name: a, scopes: [operator.read], tokens: [{ hash: "sha256:${digest('a')}" }] }]`;
   const of = (sections: Readonly<Record<string, string>>, more: Partial<ConfigWorld> = {}, files = {}) =>
