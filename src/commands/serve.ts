@@ -29,13 +29,6 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
     return EXIT.config;
   }
   const { config, warnings } = loaded;
-  let running = config;
-  // A revocation does not wait for a resolver, and not for a certificate.
-  const load = async (): Promise<Loading> => {
-    const loading = await loadWatched(world, options.config, 'as they are', running);
-    if (!(loading.loaded instanceof ConfigError)) running = loading.loaded.config;
-    return loading;
-  };
   const log = await createLog(2, options.pretty ?? world.isTerminal);
   const { logger } = log;
   try {
@@ -46,6 +39,8 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
     // What a request throws ends that request; this is for what is left. One fault must not end everybody's requests,
     // or whoever can bring it about again keeps the shim down.
     world.onFault((err) => logger.fatal({ err }, 'unexpected error outside every request: it runs on'));
+    // A revocation does not wait for a resolver, and not for a certificate.
+    const load = (): Promise<Loading> => loadWatched(world, options.config, 'as they are', shim.config());
     const reloader = startReloader({ shim, logger, load, files, warnings });
     // Whoever reads that it listens may send a signal at once.
     world.onHangup(() => {

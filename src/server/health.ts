@@ -29,8 +29,8 @@ export interface HealthParts {
   /** Whether the public listener accepts connections. */
   readonly listening: () => boolean;
   readonly draining: () => boolean;
-  /** What the last reload left to say: a configuration runs, so that this is no fault. */
-  readonly reloadDetail: () => string | undefined;
+  /** What the last reload left to say, and certificates that have expired: a configuration runs, so that this is no fault. */
+  readonly detail: () => string | undefined;
 }
 
 /** Answers what the kubelet and its like ask. */
@@ -54,7 +54,7 @@ export function createHealth(parts: HealthParts): Health {
     const listener: Check = { name: 'listener', ok: path === '/startupz' ? started : listening };
     if (path === '/startupz') return [listener];
     const draining = parts.draining();
-    const detail = parts.reloadDetail();
+    const detail = parts.detail();
     const fault = await gatewayFault();
     return [
       { name: 'configuration', ok: true, ...(detail !== undefined && { detail }) },

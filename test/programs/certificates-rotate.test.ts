@@ -282,6 +282,38 @@ void t.test('a set that is bad keeps back nothing else, a revoked token least of
   t.equal(await shim.metric('config_last_reload_successful'), 1);
 });
 
+void t.test('a set that expires while it runs keeps a revocation back no more than that', async (t) => {
+  const soon = { notAfter: new Date(Date.now() + 5_000) };
+  const brief = await makeAuthority('brief', soon);
+  const [own, shown] = [await serverPair(soon), await shimPair(soon)];
+  const { shim, folder, until, enter, readyz } = await run(t, '.', (at) => {
+    for (const [name, text] of [
+      ['tls.crt', own.cert],
+      ['tls.key', own.key],
+      ['ca.crt', brief.cert],
+      ['svid.pem', shown.cert],
+      ['svid_key.pem', shown.key],
+    ] as const)
+      writeFileSync(join(at, name), text, { mode: 0o600 });
+  });
+  const connection = await enter();
+  t.equal(await ask(connection, TOKENS.reader), 200);
+  for (const path of ['listen.tls.cert', 'listen.tls.clientCa', 'gateway.tls.cert'])
+    await shim.logged((line) => line['path'] === path && String(line['msg']).startsWith('the certificate has expired'));
+  t.match(await readyz(), /configuration ok: expired: listen\.tls\.cert, listen\.tls\.clientCa, gateway\.tls\.cert\n/);
+  const file = join(folder, 'shim.config.yaml');
+  const text = readFileSync(file, 'utf8');
+  const faults = await until('reload failed for certificates', () =>
+    writeFileSync(file, text.replace(caller('reader', TOKENS.reader, ['operator.read']), '')),
+  );
+  t.strictSame(
+    faults.map(({ path }) => path),
+    ['listen.tls.cert', 'listen.tls.clientCa', 'gateway.tls.cert'],
+  );
+  t.equal(await ask(connection, TOKENS.reader), 401, 'revoked');
+  t.match(await readyz(), /of the certificates alone, 3 faults, see the log; expired: /);
+});
+
 void t.test('a set that is bad leaves the one before, and each fault is told', async (t) => {
   const { shim, folder, gateway, write, until, enter, readyz, endOf } = await run(t);
   const past = { notBefore: new Date(Date.now() - 2 * HOUR), notAfter: new Date(Date.now() - HOUR) };

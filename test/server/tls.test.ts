@@ -668,6 +668,10 @@ void t.test('a shim that speaks TLS', async (t) => {
   t.strictSame(read('tls_handshake_failures_total'), { untrusted_certificate: 1, plain_http: 1, timeout: 1 });
   t.strictSame(read('certificate_expiration_timestamp_seconds'), { 'listen.tls.cert': (NOW + 20 * DAY) / 1000 });
 
+  const refused = { ...config, listen: { ...config.listen, tls: settings(accept, { key: 'none' }) } };
+  await t.rejects(shim.apply(refused));
+  t.equal(shim.config(), config, 'what OpenSSL refuses does not run: a later reload must not keep it');
+
   const held = open(t, port, showing(web));
   t.ok(await held.ask(BEARER));
   const next = { ...config, listen: { ...config.listen, tls: settings({ ca: other.cert, auth: 'require' }) } };
@@ -732,12 +736,16 @@ void t.test('certificates that end soon are told once a day', async (t) => {
     watch.look(certificates);
   }
   t.strictSame(told, [words, words]);
-  now = notAfter - DAY;
+  now = notAfter - HOUR;
   watch.loaded(certificates);
   now = notAfter - 1;
   watch.look(certificates);
   t.equal(told.length, 2, 'the warnings of the configuration have told it');
+  t.equal(watch.detail(certificates), undefined);
   now = notAfter;
   watch.look(certificates);
+  watch.look(certificates);
+  t.equal(watch.detail(certificates), 'expired: listen.tls.cert');
+  t.equal(told.length, 3, 'the end is told when it comes');
   t.strictSame(told[2], [{ path: 'listen.tls.cert' }, 'the certificate has expired at 2026-12-31 12:00 UTC']);
 });
