@@ -118,8 +118,11 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
       done: (resumed) => metrics?.handshakeDone(resumed),
       failed(failure) {
         metrics?.handshakeFailed(failure.reason);
-        log.logger.info(failure, 'tls handshake failed');
+        if (failure.shutsOut === undefined) log.logger.info(failure, 'tls handshake failed');
+        else
+          log.logger.warn(failure, 'tls handshake failed: this network has cost too much, and is shut out for a while');
       },
+      shutOut: () => metrics?.handshakeFailed('shut_out'),
     },
   });
   const { server } = listener;
