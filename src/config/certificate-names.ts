@@ -9,7 +9,7 @@ export interface CertificateNames {
 }
 
 /** One name as Node writes it: a value with a comma, a quote or a control character is a JSON string. */
-const NAME = /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",\\]*)(?:, (?=.)|$)/y;
+const NAME = /([A-Za-z0-9 ]+):("(?:[^"\\]|\\.)*"|[^",\\]*)(?:, (?=.)|$)/y;
 
 /**
  * A name may hold what looks like the next one (CVE-2021-44532): the text is read from its beginning to its end, or not

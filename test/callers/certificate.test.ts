@@ -82,6 +82,7 @@ void t.test('names that cannot be read exactly are not read', async (t) => {
     uris: ['b'],
     dnsNames: ['c'],
   });
+  t.strictSame(namesIn('X400Name:<unsupported>, URI:b'), { uris: ['b'], dnsNames: [] });
   t.strictSame(namesIn(''), { uris: [], dnsNames: [] });
   for (const text of [
     'URI',

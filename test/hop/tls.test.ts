@@ -213,6 +213,19 @@ for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
   });
 }
 
+void t.test('a certificate that cannot be read ends the connection, told', async (t) => {
+  const there = await gateway(t, await ca.issue(HERE));
+  let asked = 0;
+  const now = (): number => {
+    if (asked++ > 0) throw new Error('odd');
+    return Date.now();
+  };
+  const { error } = await open(t, to(there.origin, trusting(), { now }));
+  t.match(error, { code: 'HOP_CERTIFICATE', message: 'the certificate of the gateway cannot be read: odd' });
+  for (const socket of there.sockets) if (!socket.destroyed) await new Promise((r) => socket.once('close', r));
+  t.equal(there.text, '');
+});
+
 void t.test('a handshake that never ends, and a server that leaves in it', async (t) => {
   const sockets: Socket[] = [];
   const silent = createTcpServer((socket) => void sockets.push(socket.on('error', () => undefined)));
