@@ -32,13 +32,30 @@ class PemError extends Error {}
  * @param written path of a file with the certificates of authorities
  * @param path where the configuration has it
  * @param source where to look
+ * @param use whom they are to verify
  * @returns what it holds, or `undefined` when a fault was reported
  */
-export function readAuthorities(written: string, path: Path, source: SecretSource): CertificateFile | undefined {
+export function readAuthorities(
+  written: string,
+  path: Path,
+  source: SecretSource,
+  use: keyof typeof USES = 'serverAuth',
+): CertificateFile | undefined {
   return readChecked(written, path, source, (name) => {
     const certificates = parseCertificates(readCertificateFile(name, path, source));
     const file = fileOf(certificates, source.world.now);
     if (file.notAfter === Infinity) throw new PemError('holds no certificate that is valid now');
+    // OpenSSL ends a chain at what signs itself; that may be the certificate of the other side.
+    const canVerify = (one: X509Certificate): boolean =>
+      isValid(one, source.world.now) &&
+      (one.ca || isFor(one, use)) &&
+      one.checkIssued(one) &&
+      one.verify(one.publicKey);
+    if (!certificates.some(canVerify)) {
+      throw new PemError(
+        'holds no certificate that signs itself, and so verifies nobody: it needs the root of the authority',
+      );
+    }
     warnOfExpired(name, certificates, path, source);
     if (certificates.reduce((size, { subject }) => size + nameSize(subject), 0) > MOST_NAME_BYTES) {
       throw new PemError('holds too many authorities: their names do not fit into a handshake (64 KiB)');
@@ -245,7 +262,7 @@ const WORDS: ReadonlyMap<string, string> = new Map([
 ]);
 
 function fileOf(certificates: readonly X509Certificate[], now: number): CertificateFile {
-  const valid = certificates.filter((one) => !isExpired(one, now) && !isEarly(one, now));
+  const valid = certificates.filter((one) => isValid(one, now));
   return { pem: pemOf(certificates), certificates, notAfter: Math.min(...valid.map(endOf)) };
 }
 
@@ -260,6 +277,10 @@ function endOf({ validTo }: X509Certificate): number {
 
 function startOf({ validFrom }: X509Certificate): number {
   return Date.parse(validFrom);
+}
+
+function isValid(certificate: X509Certificate, now: number): boolean {
+  return !isExpired(certificate, now) && !isEarly(certificate, now);
 }
 
 /** As OpenSSL has it: the very end is over. */

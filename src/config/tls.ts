@@ -64,7 +64,8 @@ function readListenTls(raw: RawListenTls, source: SecretSource): BuiltListenTls 
       'it is for no name (SAN): callers who look at it will refuse it, unless they pin it',
     );
   }
-  const ca = raw.clientCa === undefined ? undefined : readAuthorities(raw.clientCa, [...path, 'clientCa'], source);
+  const ca =
+    raw.clientCa === undefined ? undefined : readAuthorities(raw.clientCa, [...path, 'clientCa'], source, 'clientAuth');
   return {
     tls: pair && {
       cert: pair.cert.pem,

@@ -39,6 +39,10 @@ const [expired, early] = [await ca.issue(OVER), await ca.issue(EARLY)];
 /** For everything: it has no extended key usage. */
 const own = await makeSelfSigned({ ...FRESH, usage: [] });
 const weak = await makeWeak();
+const intermediate = await ca.issue({ ...FRESH, authority: true, usage: [] });
+const ofServer = await makeSelfSigned({ ...FRESH, usage: ['serverAuth'] });
+const VERIFIES_NOBODY =
+  'ca.crt holds no certificate that signs itself, and so verifies nobody: it needs the root of the authority';
 
 /** Too short a key for OpenSSL's security level 1 and above. */
 async function makeWeak(): Promise<{ cert: string; key: string }> {
@@ -167,6 +171,9 @@ const BAD_FILES: readonly (readonly [name: string, file: keyof typeof FILES, con
       'ca.crt holds a certificate that cannot be read: PEM block 1 of 1000',
     ],
     ['too many', 'ca.crt', ca.cert.repeat(3_000), 'ca.crt holds too many authorities: their names do not fit into a handshake (64 KiB)'], // prettier-ignore
+    ['a leaf as CA', 'ca.crt', server.cert, VERIFIES_NOBODY],
+    ['an intermediate alone as CA', 'ca.crt', intermediate.cert, VERIFIES_NOBODY],
+    ["a server's own as CA of clients", 'ca.crt', ofServer.cert, VERIFIES_NOBODY],
     ['no CA file', 'ca.crt', missing, 'ca.crt does not exist'],
     ['empty CA file', 'ca.crt', '', 'ca.crt is empty'],
     ['comments alone', 'ca.crt', '# none yet\n', 'ca.crt is not PEM: it has no "-----BEGIN" line'],
@@ -271,6 +278,10 @@ void t.test('a hop over TLS', async (t) => {
     { key: 'gateway.tls.cert', notAfter: FRESH.notAfter.getTime() },
     { key: 'gateway.tls.ca', notAfter: FRESH.notAfter.getTime() },
   ]);
+  const trusting = async (cert: string) =>
+    (await loadText(textOf({ gateway: gateway(HOP) }), worldOf({ ...FILES, 'ca.crt': cert }))).config.gateway.tls?.ca;
+  t.equal(await trusting(ofServer.cert), ofServer.cert, 'the certificate of the server, which signs itself');
+  await t.rejects(trusting(intermediate.cert), { message: new RegExp(VERIFIES_NOBODY) });
   const colons = Array(32).fill('Ab').join(':');
   t.equal((await at(gateway(`{ fingerprint: sha256:${colons} }`))).gateway.tls?.fingerprint, 'ab'.repeat(32));
   for (const name of ['10.0.0.7', '2001:db8::7', 'spiffe://cluster/ns/App/sa/web', 'localhost']) {
@@ -497,7 +508,7 @@ void t.test('warnings', async (t) => {
 void t.test('commands that edit callers run where the files are not', async (t) => {
   const text = textOf({ listen: LISTEN, gateway: gateway(`${HOP}`, 'mode: shim'), callers: '[{ name: a, certificates: [{ dns: a.example }] }]' }); // prettier-ignore
   t.match((await parseCallers(FILE, text, worldOf())).callers, [{ name: 'a', certificates: [{ dns: 'a.example' }] }]);
-  t.match(await loadDevices(FILE, worldOf({ [FILE]: text, 's.key': half(server.key) })), { callers: [{ name: 'a' }] });
+  t.match(await loadDevices(FILE, worldOf({ [FILE]: text, 's.key': half(server.key) })), { names: ['a'] });
   const bad = text.replace('cert: s.crt, ', '');
   await t.rejects(
     parseCallers(FILE, bad, worldOf()),
