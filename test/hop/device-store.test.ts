@@ -156,10 +156,11 @@ void t.test('callers of another shim have file names that lead nowhere else', as
 
 void t.test('nor when many ask at once', async (t) => {
   const { folder, store } = open(t);
-  for (let i = 0; i < 990; i++) await store.get(`laptop/${i}`);
+  await store.get('own');
+  for (let i = 0; i < 990; i++) writeFileSync(join(folder, `laptop%2f${i}.json`), '');
   const asked = await Promise.allSettled(Array.from({ length: 40 }, (_, i) => store.get(`laptop/at-once-${i}`)));
   t.equal(asked.filter(({ status }) => status === 'fulfilled').length, 10);
-  t.equal(readdirSync(folder).length, 1_000);
+  t.equal(readdirSync(folder).length, 1_001);
   await store.get('web');
 });
 
