@@ -71,9 +71,11 @@ export function createGate(parts: GateParts): Gate {
         about.origin = head.origin;
         if (facts.method === 'OPTIONS' && head.requestMethod !== undefined) return { kind: 'preflight', about };
       }
-      if (listen.health && !facts.upgrade && isHealth(facts)) {
-        return unaudited() ? { ...refuse('audit_unavailable'), about } : anonymous(about, facts);
-      }
+      const health = (): Decision =>
+        unaudited() ? { ...refuse('audit_unavailable'), about } : anonymous(about, facts);
+      const asksHealth = listen.health && !facts.upgrade && isHealth(facts);
+      // A shim that asks for its callers is told what they would meet.
+      if (asksHealth && head.onBehalf.length === 0) return health();
       if (metadata && !facts.upgrade && asksForMetadata(facts)) {
         return { kind: 'metadata', about, body: metadata.documentFor(head.hostField) };
       }
@@ -105,6 +107,7 @@ export function createGate(parts: GateParts): Gate {
         about.scopes = caller.scopes;
 
         // 2 authorize
+        if (asksHealth) return health();
         if (upgrade) return admitSocket(facts, head, caller, upgrade.protocol, about);
         const request = { method: facts.method, path: target.path, openclaw: head.openclaw, now: now() };
         const permission = authorize(caller, request, (route) => (about.route = route));

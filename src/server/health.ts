@@ -101,10 +101,16 @@ function askGateway(pool: GatewayPool, nextIsShim: boolean): Promise<string | un
         onResponseData: () => undefined,
         onResponseEnd() {
           const healthy = answered === 200 || (nextIsShim && answered === 404);
-          settle(healthy ? undefined : `its health route answers ${answered}`);
+          settle(healthy ? undefined : `its health route answers ${answered}${refused(nextIsShim, answered)}`);
         },
         onResponseError: (_controller, error) => settle(tlsFault(error)?.words ?? SILENT),
       },
     );
   });
+}
+
+/** What a caller would meet as well. */
+function refused(nextIsShim: boolean, status: number): string {
+  if (!nextIsShim || ![400, 401, 403, 421].includes(status)) return '';
+  return ': see callers[].certificates there, with onBehalf: true, and its listen.hosts';
 }
