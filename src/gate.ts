@@ -258,9 +258,11 @@ function isHealth({ method, target }: RequestFacts): boolean {
 /** Nothing of the caller's and no secret goes with it. */
 function anonymous(about: About, { method, target }: RequestFacts): Forward {
   const route: Route = { method, template: target, scope: 'operator.read' };
+  // Whoever asks, it is nobody's: no policy is looked at again.
+  const { caller: _, ...nobody } = about;
   return {
     kind: 'forward',
-    about: { ...about, route },
+    about: { ...nobody, route },
     route,
     headers: ['x-openclaw-scopes', '', ...(about.trace ? ['traceparent', about.trace.traceparent] : [])],
     hasBody: false,
