@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- http | websocket | tls] [--quick] [--json]`: what the shim costs beside other proxies, or beside no
+ * `npm run bench [-- http | websocket | tls | jwt] [--quick] [--json]`: what the shim costs beside other proxies, or beside no
  * proxy, measured in one run. Without a name all are measured.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureStart, measureStreams } from './life.ts';
+import { formatTokens, measureTokens } from './jwt.ts';
 import { generator } from './load.ts';
 import { measureCpu, measureLatency, ROWS } from './cost.ts';
 import { startGateway } from './proxies.ts';
@@ -25,7 +26,7 @@ const plan = values.quick
   ? { rounds: 3, seconds: 1, starts: 3, streams: 500, sockets: 2_000, rows: ROWS.slice(0, 3) }
   : { rounds: 5, seconds: 2, starts: 7, streams: 2_000, sockets: 10_000, rows: ROWS };
 const IDLE_ROUNDS = 3;
-const PARTS = { http: measureHttp, websocket: measureSockets, tls: measureTls };
+const PARTS = { http: measureHttp, websocket: measureSockets, tls: measureTls, jwt: measureJwt };
 type Part = keyof typeof PARTS;
 
 const asked = positionals.length === 0 ? Object.keys(PARTS) : positionals;
@@ -59,6 +60,10 @@ async function measureHttp(): Promise<void> {
 
 async function measureTls(): Promise<void> {
   print({ node: process.version, plan, hop: await measureHop(folder, plan) }, formatHop);
+}
+
+async function measureJwt(): Promise<void> {
+  print({ node: process.version, plan, tokens: await measureTokens(folder, plan) }, formatTokens);
 }
 
 async function measureSockets(): Promise<void> {

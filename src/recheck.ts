@@ -48,7 +48,8 @@ export function createRecheck({ config: { stream }, callers, unaudited, now }: R
       // Nobody can tell whether it still holds: what runs may have been paid for, what starts must not.
       const unknown = credential.code === 'identity_unavailable';
       if (starting || !(unknown || (isExpired(credential) && outlives(token, socket !== undefined)))) return credential;
-      if (unknown) return undefined;
+      // Nor whom it names, where nothing was ever heard of its provider.
+      if (unknown && credential.caller === undefined) return undefined;
     }
     const { caller: owner } = credential;
     if (owner === undefined) return credential as Refusal;

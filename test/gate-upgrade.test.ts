@@ -131,7 +131,11 @@ interface Fault {
   readonly gate?: Partial<GateParts>;
 }
 
-const FULL: GateParts['limiter'] = { admit: () => refuse('too_many_sockets'), failedLogin: () => undefined, failsTooOften: () => false };
+const FULL: GateParts['limiter'] = {
+  admit: () => refuse('too_many_sockets'),
+  failedLogin: () => undefined,
+  failsTooOften: () => false,
+};
 const FAULTS: readonly Fault[] = [
   { says: '400 HTTP/1.1 is required (nginx: proxy_http_version 1.1)', facts: { httpVersion: '1.0' } },
   { says: '400 the path has a dot segment', facts: { target: '/..' } },

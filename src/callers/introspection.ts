@@ -70,16 +70,20 @@ export async function createIntrospector(config: IntrospectionConfig, deps: Intr
       rules,
       callerFrom,
       async ask(asked, now, signal) {
+        let no = 'it is not active';
         const response = await oauth.introspectionRequest(server, self, authentication, asked.raw, {
           additionalParameters: { token_type_hint: 'access_token' },
           [oauth.allowInsecureRequests]: true,
           [oauth.customFetch]: async (url, { method, headers, body }) => {
             const reach = { ca, cert, key, lookup: deps.lookup, signal };
-            return responseOf(await exchange(url, { method, headers, body: body.toString() }, reach));
+            const answer = await exchange(url, { method, headers, body: body.toString() }, reach);
+            if (!isAboutToken(answer)) return responseOf(answer);
+            no = 'the endpoint takes none of its kind (400)';
+            return Response.json({ active: false });
           },
         });
         const claims = await oauth.processIntrospectionResponse(server, self, response);
-        if (!claims.active) return invalid(asked.hash, `a token of ${name}: it is not active`);
+        if (!claims.active) return invalid(asked.hash, `a token of ${name}: ${no}`);
         const { token_type: type } = claims;
         // A token that is bound to a key (RFC 9449) is none for whoever holds it.
         if (type !== undefined && !(typeof type === 'string' && type.toLowerCase() === 'bearer')) {
@@ -90,6 +94,13 @@ export async function createIntrospector(config: IntrospectionConfig, deps: Intr
     },
     deps,
   );
+}
+
+/** Some take no JWTs, though RFC 7662 section 2.2 has nothing of it: a login that failed, and no outage. */
+function isAboutToken(answer: Exchanged): boolean {
+  if (answer.status !== 400) return false;
+  const { error } = readJson(answer);
+  return error === 'invalid_request' || error === 'unsupported_token_type';
 }
 
 /** @throws Error for what is no answer about a token; oauth4webapi looks at the rest */

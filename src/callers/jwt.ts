@@ -1,18 +1,18 @@
 /** Callers by the JWT of an issuer (RFC 7519, with the practices of RFC 8725). */
-import type { errors, JWTHeaderParameters, JWTVerifyOptions } from 'jose';
+import type { errors, JWTVerifyOptions } from 'jose';
 import { tokenId } from '../config/callers.ts';
 import type { IssuerConfig, TokenHeader } from '../config/issuers.ts';
 import type { Refusal } from '../errors.ts';
-import { parseUnambiguous } from '../json.ts';
 import type { Caller, RawToken, Token } from '../types.ts';
+import { askUnlessLimited, type Limited } from './answers.ts';
+import { claimChecks, type Passed } from './checks.ts';
 import type { KeySet } from './key-set.ts';
 import { createKeys, type Keys, type KeysDeps } from './keys.ts';
 import type { Authenticated, Unauthenticated } from './table.ts';
 import type { ReviewedToken, TokenReview } from './token-review.ts';
+import { readUnverified } from './unverified.ts';
 import { invalid, LAST_MS, timeWrong, unavailable, type TimeCode } from './unauthenticated.ts';
 
-/** Characters. Tokens with the groups of a big company have some thousands; all headers together may have 16 KiB. */
-export const LONGEST_JWT = 8 * 1024;
 const MOST_REMEMBERED = 10_000;
 
 type Json = Readonly<Record<string, unknown>>;
@@ -39,6 +39,8 @@ export interface Verified extends Authenticated {
 export interface JwtDeps extends KeysDeps {
   /** Whom the claims of a verified token name, or why nobody. */
   readonly callerFrom: (issuer: IssuerConfig, claims: Json) => Caller | Refusal;
+  /** Is told of each check that a token passes, as it does; a refusal is for the first of the others. */
+  readonly passed?: (passed: Passed) => void;
 }
 
 /** Times are milliseconds since the epoch. */
@@ -53,6 +55,7 @@ export interface JwtVerifier {
    * @param token anything that `isJwtShape`
    * @param hash its SHA-256, 64 lower-case hex digits
    * @param header where it was shown: each issuer has one place for its tokens
+   * @param limited as of `askUnlessLimited`, for tokens under review
    * @returns the caller; a refusal with a 401 code whose reason quotes nothing of the token; `identity_unavailable`
    *   where it cannot be told
    */
@@ -61,6 +64,7 @@ export interface JwtVerifier {
     hash: string,
     header: TokenHeader,
     now: number,
+    limited?: Limited,
   ): Verified | Unauthenticated | Promise<Verified | Unauthenticated>;
   /**
    * Whom a token names by now, for a request that was let through before, by this verifier or an earlier one.
@@ -82,14 +86,6 @@ interface Trusted {
   readonly options: JWTVerifyOptions;
   /** Who is asked in place of the keys. */
   readonly review: TokenReview | undefined;
-}
-
-/**
- * @param token any text
- * @returns whether it has the three parts of a JWS in compact serialization (RFC 7515 section 7.1)
- */
-export function isJwtShape(token: string): boolean {
-  return token.split('.', 4).length === 3;
 }
 
 /**
@@ -121,14 +117,14 @@ export async function createJwtVerifier(
       const read = readUnverified(token);
       return typeof read !== 'string' && trusted.has(read.iss);
     },
-    verify(token, hash, header, now) {
+    verify(token, hash, header, now, limited) {
       const known = remembered.get(hash);
       if (known?.token.header === header) {
         const answer = judge(known.token, now, known.caller);
-        if (answer.kind === 'caller' || answer.caller) return answer;
+        if (answer.kind === 'caller' || (answer.caller && answer.code !== 'identity_unavailable')) return answer;
         remembered.delete(hash);
       }
-      return verifyAnew(token, hash, header, now);
+      return verifyAnew(token, hash, header, now, limited);
     },
     find(token, now) {
       const review = trusted.get(token.issuer)?.review;
@@ -156,7 +152,8 @@ export async function createJwtVerifier(
     // Its end holds whether its provider can be asked or not.
     if (now >= expires) return timeWrong('expired_token', id, caller);
     if (now < notBefore) return timeWrong('not_yet_valid_token', id, caller);
-    return set ? { kind: 'caller', caller, token } : unavailable(token.hash, `no keys of ${issuer.config.name}`);
+    if (set) return { kind: 'caller', caller, token };
+    return { ...unavailable(token.hash, `no keys of ${issuer.config.name}`), caller };
   }
 
   async function verifyAnew(
@@ -164,22 +161,27 @@ export async function createJwtVerifier(
     hash: string,
     place: TokenHeader,
     now: number,
+    limited: Limited,
   ): Promise<Verified | Unauthenticated> {
     const read = readUnverified(token);
     if (typeof read === 'string') return invalid(hash, read);
+    deps.passed?.({ check: 'form', ...read });
     const { header, iss } = read;
     const issuer = trusted.get(iss);
     if (!issuer) return invalid(hash, 'its iss is no issuer here');
     const { config, keys, rules, options, review } = issuer;
+    deps.passed?.({ check: 'issuer', issuer: config });
     const about = `a token of ${config.name}: `;
     if (config.header !== place) return invalid(hash, `${about}it was shown in ${place}`);
-    if (review) return review.verify(token, hash, now);
+    if (review) return reviewed(await askUnlessLimited(review, token, hash, now, limited));
     if (!config.algorithms.includes(header.alg)) return invalid(hash, `${about}its alg is not allowed`);
     if (header.crit !== undefined) return invalid(hash, `${about}it has crit`);
     if (header.kid !== undefined && typeof header.kid !== 'string') return invalid(hash, `${about}its kid is no text`);
+    deps.passed?.({ check: 'header' });
 
     const set = await keys.load();
     if (!set) return unavailable(hash, `no keys of ${config.name}`);
+    deps.passed?.({ check: 'keys' });
     const answer = await verifyWith(set);
     if (answer) return answer;
     const newer = await keys.renew(set);
@@ -190,13 +192,19 @@ export async function createJwtVerifier(
     /** `undefined`: it may have been signed by a key that is not among these. */
     async function verifyWith(from: KeySet): Promise<Verified | Unauthenticated | undefined> {
       const candidates = await from.matching(header);
+      if (candidates.length > 0) deps.passed?.({ check: 'key' });
       for (const { id, key } of candidates) {
         const checked = await jwtVerify(token, key, { ...options, currentDate: new Date(now) }).catch(
           (error: errors.JWTClaimValidationFailed) => error,
         );
-        if (!(checked instanceof Error)) return accept(checked.payload, id);
+        if (!(checked instanceof Error)) {
+          tellClaims(checked.payload);
+          return accept(checked.payload, id);
+        }
         const { code, message, claim, reason, payload } = checked;
-        if (code === 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED') continue;
+        // Without a code: a key that is too weak, which says nothing of the others.
+        if (code === undefined || code === 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED') continue;
+        if (payload) tellClaims(payload, checked);
         // Its signature and what comes before the times in jose's order, issuer and audience, are right by then.
         if (code === 'ERR_JWT_EXPIRED') return outOfTime('expired_token', payload);
         if (claim === 'nbf' && reason === 'check_failed') return outOfTime('not_yet_valid_token', payload);
@@ -206,6 +214,19 @@ export async function createJwtVerifier(
       return candidates.length > 0 && header.kid !== undefined
         ? invalid(hash, `${about}its signature is wrong`)
         : undefined;
+    }
+
+    function reviewed(answer: Verified | Unauthenticated): Verified | Unauthenticated {
+      deps.passed?.({ check: 'header' });
+      if (answer.kind === 'refuse') return answer;
+      for (const check of ['keys', 'key', 'time'] as const) deps.passed?.({ check });
+      tellClaims((answer as Verified).token.claims);
+      return answer;
+    }
+
+    function tellClaims(claims: Json, failure?: errors.JWTClaimValidationFailed): void {
+      deps.passed?.({ check: 'signature', claims });
+      for (const check of claimChecks(failure)) deps.passed?.({ check });
     }
 
     function outOfTime(code: TimeCode, claims: Json): Unauthenticated {
@@ -218,6 +239,7 @@ export async function createJwtVerifier(
       // jose has found them to be numbers.
       const { exp, nbf, iat } = claims as { readonly exp: number; readonly nbf?: number; readonly iat?: number };
       if (exp * 1_000 > LAST_MS) return invalid(hash, `${about}its exp is no time`);
+      deps.passed?.({ check: 'time' });
       const expires = Math.floor(exp * 1_000) + clockTolerance;
       const begins = Math.max(nbf ?? -Infinity, iat ?? -Infinity) * 1_000 - clockTolerance;
       const verified: VerifiedToken = {
@@ -261,19 +283,4 @@ function optionsOf({ issuer, audience, algorithms, requireTyp, clockTolerance }:
     requiredClaims: ['exp'],
     ...(requireTyp !== undefined && { typ: requireTyp }),
   };
-}
-
-/** As far as it takes to choose an issuer and its key: the header, and `iss`. Or what is wrong with the token. */
-function readUnverified(token: string): { readonly header: JWTHeaderParameters; readonly iss: unknown } | string {
-  if (token.length > LONGEST_JWT) return `a token of more than ${LONGEST_JWT} characters`;
-  if (!isJwtShape(token)) return 'no JWT of three parts';
-  const parts = token.split('.').map((part) => ({ part, bytes: Buffer.from(part, 'base64url') }));
-  // Otherwise one signature would go with many texts.
-  if (!parts.every(({ part, bytes }) => bytes.toString('base64url') === part)) return 'a JWT that is not base64url';
-  const [header, claims] = parts.map(({ bytes }) => bytes) as [Buffer, Buffer, Buffer];
-  const protectedHeader = parseUnambiguous(header);
-  if (typeof protectedHeader === 'string') return `a JWT whose header ${protectedHeader}`;
-  const payload = parseUnambiguous(claims);
-  if (typeof payload === 'string') return `a JWT whose payload ${payload}`;
-  return { header: protectedHeader as JWTHeaderParameters, iss: payload.iss };
 }

@@ -4,8 +4,10 @@ import { refuse, type Refusal } from '../errors.ts';
 import { tokenId } from '../config/callers.ts';
 import { LONGEST_TOKEN, readBearer } from '../headers/bearer.ts';
 import type { Caller, ClientCertificate, RawToken, Token } from '../types.ts';
+import { askUnlessLimited, type Limited } from './answers.ts';
 import type { IntrospectedToken, Introspector } from './introspection.ts';
-import { isJwtShape, LONGEST_JWT, type JwtVerifier, type VerifiedToken } from './jwt.ts';
+import type { JwtVerifier, VerifiedToken } from './jwt.ts';
+import { isJwtShape, LONGEST_JWT } from './unverified.ts';
 import { hasValidChecksum, hashToken, isMinted, isMintedShape } from './token.ts';
 
 /** What a caller shows: the values of two headers, and the certificate of its connection. */
@@ -15,7 +17,7 @@ export interface Shown {
   readonly assertion?: string | undefined;
   readonly certificate?: ClientCertificate | undefined;
   /** Whether nobody is to be asked for this peer, whose logins failed too often. */
-  readonly limited?: () => boolean;
+  readonly limited?: Limited;
 }
 
 /** Who verifies tokens that are not in the table. */
@@ -119,7 +121,7 @@ export function createCallerTable(
         return refuse('invalid_token', { reason: `not a b64token of 24 to ${longest} characters` });
       }
       const named = bearer === 'missing' ? undefined : lookUp(bearer.token, now, limited);
-      const asserted = assertion === undefined ? undefined : verifyAssertion(assertion as RawToken, now);
+      const asserted = assertion === undefined ? undefined : verifyAssertion(assertion as RawToken, now, limited);
       if (!(named instanceof Promise) && !(asserted instanceof Promise)) {
         return judge(beside(named, asserted), certificate, now);
       }
@@ -131,42 +133,26 @@ export function createCallerTable(
   };
 
   /** The first table that a token belongs to decides about it. */
-  function lookUp(token: RawToken, now: number, limited: Shown['limited']): Answer | Promise<Answer> {
+  function lookUp(token: RawToken, now: number, limited: Limited): Answer | Promise<Answer> {
     const hash = hashToken(token);
     const entry = byHash.get(hash);
     const confirmed = timingSafeEqual(Buffer.from(hash, 'hex'), entry?.digest ?? nobody);
     if (entry && confirmed) return whileValid(entry, now);
     if (!isMinted(token)) {
       if (jwts && isJwtShape(token) && !(introspector && !jwts.claims(token))) {
-        return jwts.verify(token, hash, 'authorization', now);
+        return jwts.verify(token, hash, 'authorization', now, limited);
       }
-      if (introspector) return introspect(introspector, token, hash, now, limited);
+      if (introspector) return askUnlessLimited(introspector, token, hash, now, limited);
     }
     const typo = isMintedShape(token) && !hasValidChecksum(token);
     const reason = typo ? 'checksum mismatch: mistyped or cut' : 'unknown token';
     return { ...refuse('invalid_token', { reason }), tokenId: tokenId(hash) };
   }
 
-  function introspect(
-    asked: Introspector,
-    token: RawToken,
-    hash: string,
-    now: number,
-    limited: Shown['limited'],
-  ): Answer | Promise<Answer> {
-    const known = asked.recall(hash, now);
-    if (known) return known;
-    if (!limited?.()) return asked.verify(token, hash, now);
-    return {
-      ...refuse('invalid_token', { reason: 'not asked about: too many failed logins' }),
-      tokenId: tokenId(hash),
-    };
-  }
-
   /** Without an issuer whose tokens come so, it is a header like any other. */
-  function verifyAssertion(assertion: RawToken, now: number): Answer | undefined | Promise<Answer> {
+  function verifyAssertion(assertion: RawToken, now: number, limited: Limited): Answer | undefined | Promise<Answer> {
     if (!jwts?.headers.has('cf-access-jwt-assertion')) return undefined;
-    return jwts.verify(assertion, hashToken(assertion), 'cf-access-jwt-assertion', now);
+    return jwts.verify(assertion, hashToken(assertion), 'cf-access-jwt-assertion', now, limited);
   }
 
   function findToken(token: Pick<Token, 'hash'>, now: number): Answer {

@@ -1,7 +1,7 @@
 /** `auth-shim explain`: what would become of a request, and why. */
-import { createCallerTable, type Authenticated } from '../callers/table.ts';
+import { createCallerTable, type Answer } from '../callers/table.ts';
 import type { Config } from '../config/config.ts';
-import { errorBody, ERRORS, refuse, type Refusal } from '../errors.ts';
+import { errorBody, ERRORS, refuse } from '../errors.ts';
 import type { Decision, Forward, Upgrade } from '../decision.ts';
 import { createGate } from '../gate.ts';
 import { enforcementOf } from '../gateway/enforcement.ts';
@@ -16,16 +16,20 @@ import { EXIT } from './exit.ts';
 import { isStandardHeader } from './standard-headers.ts';
 import type { World } from './world.ts';
 
-export interface ExplainOptions {
-  readonly config: string;
-  /** Name of the caller to be. */
-  readonly as: string;
+/** A request that nobody sends. */
+export interface AskedRequest {
   readonly method: string;
   readonly path: string;
   /** Further request headers, each `Name: value`. */
   readonly headers: readonly string[];
   /** Ask for a WebSocket. */
   readonly websocket?: boolean | undefined;
+}
+
+export interface ExplainOptions extends Partial<AskedRequest> {
+  readonly config: string;
+  /** Name of the caller to be. */
+  readonly as?: string | undefined;
   readonly json?: boolean | undefined;
 }
 
@@ -37,37 +41,53 @@ export interface ExplainOptions {
  *   exist, 78 for a configuration that cannot run
  */
 export async function runExplain(world: World, options: ExplainOptions): Promise<number> {
+  const { as, method, path, headers = [], websocket } = options;
+  if (as === undefined || method === undefined || path === undefined) {
+    world.stderr('expected --as CALLER METHOD PATH, or --token - with or without METHOD PATH\n');
+    return EXIT.usage;
+  }
   const loaded = await loadOrTell(world, options.config);
   if (!loaded) return EXIT.config;
   const { config } = loaded;
-  const caller = config.callers.find(({ name }) => name === options.as);
+  const caller = config.callers.find(({ name }) => name === as);
   if (!caller) {
     const names = config.callers.map(({ name }) => name).join(', ');
-    world.stderr(`no caller is named "${options.as}"; there are: ${names || 'none'}\n`);
+    const issued = config.issuers.length > 0 || config.introspection ? ' (those of a provider: explain --token -)' : '';
+    world.stderr(`no caller is named "${as}"; there are: ${names || 'none'}${issued}\n`);
     return EXIT.usage;
   }
-  const extra = options.headers.map((line) => /^([^:\s]+):\s*(.*)$/.exec(line)?.slice(1));
-  if (extra.includes(undefined)) {
-    world.stderr('a header is written as "Name: value"\n');
-    return EXIT.usage;
-  }
-  const decision = decideAs(world, config, caller, options, (extra as string[][]).flat());
-  const report = describe(config, caller, decision, options);
-  world.stdout(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : text(options, report));
+  const request = { method, path, headers, websocket };
+  if (!areHeaders(world, headers)) return EXIT.usage;
+  const report = explainRequest(world, config, credentialOf(caller, world.now()), request);
+  world.stdout(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : requestText(as, request, report));
   return report.decision === 'forward' ? EXIT.ok : EXIT.no;
+}
+
+const HEADER = /^([^:\s]+):\s*(.*)$/;
+
+/** @returns whether each is `Name: value`; where one is not, that was told */
+export function areHeaders(world: World, headers: readonly string[]): boolean {
+  if (headers.every((line) => HEADER.test(line))) return true;
+  world.stderr('a header is written as "Name: value"\n');
+  return false;
+}
+
+/**
+ * @param world time
+ * @param config that would serve
+ * @param credential whom the request shows, or why that is nobody
+ * @param request what is asked; its headers are headers
+ * @returns what the gate decides; secrets are masked
+ */
+export function explainRequest(world: World, config: Config, credential: Answer, request: AskedRequest): Report {
+  return describe(config, decideFor(world, config, credential, request), request);
 }
 
 const UPGRADE = ['Upgrade', 'websocket', 'Sec-WebSocket-Version', '13', 'Sec-WebSocket-Key', `${'A'.repeat(22)}==`];
 
-function decideAs(
-  world: World,
-  config: Config,
-  caller: Caller,
-  options: ExplainOptions,
-  extra: readonly string[],
-): Decision {
-  const credential = credentialOf(caller, world.now());
+function decideFor(world: World, config: Config, credential: Answer, request: AskedRequest): Decision {
   const { listen } = config;
+  const extra = request.headers.flatMap((line) => HEADER.exec(line)?.slice(1) ?? []);
   // Who calls is known here, so that no first frame has to tell it.
   const websocket = { ...listen.websocket, firstFrameToken: false };
   const gate = createGate({
@@ -84,17 +104,17 @@ function decideAs(
   const named = extra.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'host');
   // Without limits it is decided at once.
   return gate.decide({
-    method: options.method.toUpperCase(),
-    target: options.path,
+    method: request.method.toUpperCase(),
+    target: request.path,
     httpVersion: '1.1',
-    rawHeaders: [...(named ? [] : ['Host', host]), ...(options.websocket ? UPGRADE : []), ...extra],
+    rawHeaders: [...(named ? [] : ['Host', host]), ...(request.websocket ? UPGRADE : []), ...extra],
     peer: '127.0.0.1',
-    ...(options.websocket && { upgrade: { early: false } }),
+    ...(request.websocket && { upgrade: { early: false } }),
   }) as Decision;
 }
 
 /** A certificate or a live token of the caller, or what a request gets where there is none. */
-function credentialOf(caller: Caller, now: number): Authenticated | Refusal {
+function credentialOf(caller: Caller, now: number): Answer {
   if (caller.certificates !== undefined) return { kind: 'caller', caller, token: undefined };
   const table = createCallerTable([caller]);
   const found = caller.tokens.map((token) => table.find({ token }, now));
@@ -105,7 +125,8 @@ function credentialOf(caller: Caller, now: number): Authenticated | Refusal {
   return refuse(last?.code ?? 'invalid_token', { message: `Nobody can call as "${caller.name}" now. ${why}` });
 }
 
-interface Report {
+/** What becomes of a request. */
+export interface Report {
   readonly decision: 'forward' | 'refuse';
   readonly status?: number;
   readonly code?: string;
@@ -117,25 +138,29 @@ interface Report {
   readonly bodyLimit?: number;
 }
 
-function describe(config: Config, named: Caller, decision: Decision, options: ExplainOptions): Report {
-  const { route, dropped, policy: caller = named } = decision.about;
+function describe(config: Config, decision: Decision, request: AskedRequest): Report {
+  const { route, dropped, policy: caller } = decision.about;
   const { mode } = config.gateway.auth;
   if (decision.kind === 'forward' && decision.about.caller === undefined)
-    return describeOpen(config, decision, options);
+    return describeOpen(config, decision, request);
   if (decision.kind === 'upgrade') return describeSocket(config, decision);
-  const scoped = route && 'scope' in route ? route : undefined;
+  const scoped = caller && route && 'scope' in route ? { ...route, caller } : undefined;
   const rule = scoped
-    ? `route ${scoped.method} ${scoped.template} needs ${scoped.scope}; ${caller.name} has: ${caller.scopes.join(', ') || 'none'}`
+    ? `route ${scoped.method} ${scoped.template} needs ${scoped.scope}; ${scoped.caller.name} has: ${scoped.caller.scopes.join(', ') || 'none'}`
     : decision.kind === 'refuse' && decision.allow?.length
       ? `this path is exposed for ${decision.allow.join(', ')} alone`
-      : decision.kind === 'refuse' && ERRORS[decision.code].status === 401
-        ? 'a live token comes before every route'
-        : 'no exposed route was reached';
+      : decision.kind !== 'refuse'
+        ? 'no exposed route was reached'
+        : decision.code === 'identity_unavailable'
+          ? 'who calls comes before every route, and nobody can tell'
+          : ERRORS[decision.code].status === 401
+            ? 'a live token comes before every route'
+            : 'no exposed route was reached';
   const layers = scoped
     ? [
         decision.about.wouldRefuse === undefined
           ? 'shim: on every release'
-          : `shim: does not, it only reports the missing scope until ${until(caller)} (unsafeReportOnly)`,
+          : `shim: does not, it only reports the missing scope until ${until(scoped.caller)} (unsafeReportOnly)`,
         ...(mode === 'shim'
           ? NEXT_SHIM
           : enforcementOf(mode, scoped).map(
@@ -156,7 +181,7 @@ function describe(config: Config, named: Caller, decision: Decision, options: Ex
   const tools = decision.tools ? `; its body may name only the tools ${decision.tools.join(', ')}` : '';
   return {
     decision: 'forward',
-    rule: tools ? `tools of ${caller.name} open ${route?.method} ${route?.template}${tools}` : rule,
+    rule: tools ? `tools of ${scoped?.caller.name} open ${route?.method} ${route?.template}${tools}` : rule,
     layers,
     headers: mask(config, ['host', new URL(config.gateway.origin).host, ...decision.headers]),
     ...(dropped && dropped.length > 0 ? { dropped } : {}),
@@ -196,7 +221,7 @@ function describeSocket(config: Config, { mode, caller, headersWith }: Upgrade):
 }
 
 /** The health routes of `listen.health`, which know no caller. */
-function describeOpen(config: Config, { headers, bodyLimit }: Forward, { method, path }: ExplainOptions): Report {
+function describeOpen(config: Config, { headers, bodyLimit }: Forward, { method, path }: AskedRequest): Report {
   return {
     decision: 'forward',
     rule: `listen.health opens ${method.toUpperCase()} ${path} without a token, for everybody`,
@@ -227,10 +252,16 @@ function mask(config: Config, flat: readonly string[]): [string, string][] {
   return pairs;
 }
 
-function text(options: ExplainOptions, report: Report): string {
+/**
+ * @param who asks
+ * @param request what was asked
+ * @param report what becomes of it
+ * @returns the same in words, lines that end
+ */
+export function requestText(who: string, request: AskedRequest, report: Report): string {
   const verdict =
     report.decision === 'forward' ? 'forward' : `refuse: ${report.status}${report.code ? ` ${report.code}` : ''}`;
-  const lines = [`${options.as} ${options.method.toUpperCase()} ${options.path}`, `decision  ${verdict}`];
+  const lines = [`${who} ${request.method.toUpperCase()} ${request.path}`, `decision  ${verdict}`];
   if (report.message) lines.push(`          ${report.message}`);
   lines.push(`rule      ${report.rule}`);
   report.layers.forEach((layer, i) => lines.push(`${i === 0 ? 'enforced  ' : '          '}${layer}`));

@@ -1,5 +1,5 @@
 /** The grammar of the command line. Each command is loaded only when it is run. */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { didYouMean } from '../config/suggest.ts';
 import type { AuditSummaryOptions, AuditTailOptions } from './audit.ts';
 import { EXIT } from './exit.ts';
@@ -17,6 +17,21 @@ interface TlsInitLine extends Pick<TlsInitOptions, 'days' | 'force' | 'json'> {
 interface WithConfig {
   readonly config: string;
 }
+
+interface ExplainWords {
+  readonly as?: string;
+  readonly token?: string;
+  readonly header: string[];
+  readonly websocket: boolean;
+  readonly json?: boolean;
+}
+
+const EXPLAIN_EXAMPLES = `
+Examples:
+  auth-shim explain --as agentpage POST /v1/chat/completions
+  auth-shim explain --token - < token.txt
+  auth-shim explain --token - POST /v1/chat/completions < token.txt
+Keys of an issuer are fetched as the shim does. Exit codes: 0 it would pass, 1 it would be refused.`;
 
 /**
  * @param world what commands are given
@@ -76,21 +91,27 @@ export async function runCommandLine(world: World, args: readonly string[]): Pro
     program.command('device').description('list and forget the device identities of WebSocket callers'),
   );
 
-  withConfig(program.command('explain').description('say what would become of a request, and why'))
-    .requiredOption('--as <caller>', 'the caller to be')
+  withConfig(program.command('explain').description('say what would become of a request, or of a token, and why'))
+    .usage('[options] (--as <caller> <method> <path> | --token - [<method> <path>])')
+    .option('--as <caller>', 'the caller to be')
+    .addOption(
+      new Option('--token <->', 'read a token on stdin and say what each check finds; it is not printed').conflicts(
+        'as',
+      ),
+    )
     .option('-H, --header <line>', 'a further request header, "Name: value"', collect, [])
     .option('--websocket', 'ask for a WebSocket', false)
     .option('--json', 'the same as JSON')
-    .argument('<method>')
-    .argument('<path>')
+    .argument('[method]')
+    .argument('[path]')
+    .addHelpText('after', EXPLAIN_EXAMPLES)
     .action(
-      exits(
-        async (
-          method: string,
-          path: string,
-          o: WithConfig & { as: string; header: string[]; websocket: boolean; json?: boolean },
-        ) => (await import('./explain.ts')).runExplain(world, { ...o, method, path, headers: o.header }),
-      ),
+      exits(async (method: string | undefined, path: string | undefined, o: WithConfig & ExplainWords) => {
+        const { token, header: headers, ...more } = o;
+        if (token === undefined)
+          return (await import('./explain.ts')).runExplain(world, { ...more, method, path, headers });
+        return (await import('./explain-token.ts')).runExplainToken(world, { ...more, token, method, path, headers });
+      }),
     );
 
   program

@@ -33,6 +33,8 @@ const CLAIM = 'expected a claim such as scope or realm_access.roles, or a list o
 const CALLER = 'expected either a claim, or a template such as "{repository}@{ref}"';
 const MATCH = 'expected a text, true or false, or a list of them';
 const TIME = 'expected a duration such as 30s or 5m, or 0';
+const GRANTS = 'the claim that grants scopes, and the ceiling of what it can grant';
+const CEILING = 'the scopes that any of these callers may have at most, such as [operator.read]';
 const FILE = 'expected the path of a file';
 
 const step = z.string(CLAIM).min(1, CLAIM);
@@ -60,7 +62,9 @@ export function rawClaimRules(caller: CallerSchema) {
     .extend({ websocket: z.enum(['off', 'relay'], 'expected off or relay').optional() });
   return {
     name: z.string(NAME).regex(/^[a-z][a-z0-9-]{0,31}$/, NAME),
-    scopes: z.strictObject({ claim, map: z.record(z.string(), scopes).optional(), ceiling: scopes }),
+    scopes: z
+      .strictObject({ claim, map: z.record(z.string(), scopes).optional(), ceiling: scopes.describe(CEILING) })
+      .describe(GRANTS),
     caller: z.strictObject({ claim: claim.optional(), template: z.string().optional() }).optional(),
     match: z.record(z.string(), z.union([matched, z.array(matched).min(1, MATCH)], MATCH)).optional(),
     policy: policy.optional(),

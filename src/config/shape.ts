@@ -28,7 +28,7 @@ export function checkShape<T extends z.ZodType>(
       for (const key of issue.keys) report.error([...path, key], unknownKeyWords(schema, path, key), 'key');
     } else {
       const missing = path.length > 0 && valueAt(tree, path) === undefined;
-      report.error(path, missing ? 'this key is required' : issue.message);
+      report.error(path, missing ? requiredWords(schemaAt(schema, path)) : issue.message);
       cuts.push(path);
     }
   }
@@ -73,6 +73,11 @@ function kindOf(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a map';
   return typeof value === 'string' ? 'a text' : `a ${typeof value}`;
+}
+
+function requiredWords(schema: unknown): string {
+  const description = schema instanceof z.ZodType ? schema.description : undefined;
+  return `this key is required${description === undefined ? '' : `: ${description}`}`;
 }
 
 function unknownKeyWords(schema: z.ZodType, parent: Path, key: string): string {

@@ -1,7 +1,8 @@
 /** JWTs of a real provider, and forged ones. */
 import { createHmac, createPublicKey, sign as signBytes, type JsonWebKey } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { createJwtVerifier, isJwtShape, LONGEST_JWT, type JwtVerifier, type Verified } from '../../src/callers/jwt.ts';
+import { createJwtVerifier, type JwtVerifier, type Verified } from '../../src/callers/jwt.ts';
+import { isJwtShape, LONGEST_JWT } from '../../src/callers/unverified.ts';
 import type { KeysDeps } from '../../src/callers/keys.ts';
 import type { Unauthenticated } from '../../src/callers/table.ts';
 import { hashToken } from '../../src/callers/token.ts';
@@ -415,4 +416,22 @@ void t.test('a reload forgets tokens, keeps keys, and judges open requests by it
   }
   const { verifier: renamed } = await reload({ name: 'other' });
   t.match(renamed.find(token, clock.now), { code: 'identity_unavailable' }, 'keys that are on their way');
+});
+
+void t.test('a weak key beside a good one is none, and no more', async (t) => {
+  // 512 bits: jose takes none below 2,048 (RFC 7518 section 3.3).
+  const n = Buffer.from((OTHER.n as string).slice(0, 86), 'base64url').toString('base64url');
+  const weak: SigningKey = { ...publicOf(OTHER), kid: 'weak', alg: 'RS256', n };
+  const { good, answer } = await startSigner(t, [weak, RSA]);
+  t.match(await answer(jws(RSA, good, { kid: undefined })), { kind: 'caller' });
+  t.match(await answer(jws(OTHER, good, { kid: undefined })), { code: 'invalid_token' });
+});
+
+void t.test('keys that grew old while the machine slept are fetched for a token that is remembered', async (t) => {
+  const { endpoint, good, clock, check } = await startSigner(t, [RSA]);
+  const token = jws(RSA, { ...good, exp: good.exp + 3 * 86_400 });
+  t.equal(await check(token), '+ test:ci');
+  clock.now += 25 * 3_600 * SECOND;
+  t.equal(await check(token), '+ test:ci');
+  t.equal(endpoint.hits('/jwks'), 2);
 });

@@ -126,6 +126,49 @@ void t.test('paths are of the folder that the command runs in', async (t) => {
   t.match(world.err(), /folder: the configuration is a directory/);
 });
 
+void t.test('what deserves a word about an issuer', async (t) => {
+  const check = async (issuer: string) => {
+    const world = testWorld(
+      t.testdir({ [config]: `${GATEWAY}issuers:\n  - { name: corp, issuer: "https://id.example", ${issuer} }\n` }),
+      { env: { ...testWorld('').env, HMAC: 'Zk3mQ8vT1xYwZk3mQ8vT1xYwZk3mQ8vT' } },
+    );
+    const code = await runCheck(world, { config });
+    return { code, out: world.out(), err: world.err() };
+  };
+  const KEYS = 'jwksUri: "https://id.example/keys"';
+  const scopes = (ceiling: string): string => `scopes: { claim: scope${ceiling} }`;
+  const READ = scopes(', ceiling: [operator.read]');
+  t.match(await check(`audience: shim, ${KEYS}, ${READ}`), { code: 0, out: /: ok, 0 callers, 1 issuer/, err: /^$/ });
+
+  const warned: readonly (readonly [issuer: string, says: RegExp])[] = [
+    [
+      `audience: shim, ${KEYS}, ${scopes(', ceiling: [operator.admin]')}`,
+      /scopes\.ceiling: .* it has no narrower ceiling/,
+    ],
+    [`audience: shim, ${KEYS}, ${scopes(', ceiling: []')}`, /scopes\.ceiling: callers of "corp" get no scopes/],
+    [`audience: shim, secret: { env: HMAC }, algorithms: [HS256], ${READ}`, /algorithms: HS256: whoever can verify/],
+    [`audience: "https://kubernetes.default.svc", ${KEYS}, ${READ}`, /audience: .* looks like somebody else's/],
+    [`audience: [shim, "https://id.example"], ${KEYS}, ${READ}`, /audience: .* looks like somebody else's/],
+  ];
+  for (const [issuer, says] of warned) {
+    const { code, out, err } = await check(issuer);
+    t.equal(code, 0, issuer);
+    t.match(out, /: ok, /, issuer);
+    t.equal(err.match(/^warning: shim\.config\.yaml:3:\d+ issuers\[0\]\./gm)?.length, 1, err);
+    t.match(err, says, issuer);
+    t.notMatch(err, 'Zk3m');
+  }
+
+  const none = await check(`audience: shim, ${KEYS}, ${scopes('')}`);
+  t.equal(none.code, 78);
+  t.match(
+    none.err,
+    /issuers\[0\]\.scopes\.ceiling: this key is required: the scopes that any of these callers may have at most, such as \[operator\.read\]$/m,
+  );
+  t.match((await check(`audience: shim, ${KEYS}`)).err, /issuers\[0\]\.scopes: this key is required: .*ceiling/);
+  t.match((await check(`${KEYS}, ${READ}`)).err, /issuers\[0\]\.audience: this key is required$/m);
+});
+
 void t.test('the schema for editors', async (t) => {
   const world = testWorld(t.testdir());
   t.equal(await runCheck(world, { config, schema: true }), 0);
@@ -137,6 +180,7 @@ void t.test('the schema for editors', async (t) => {
     properties: {
       listen: { properties: { tls: { required: ['cert', 'key'] } } },
       callers: { items: { properties: { scopes: { items: { enum: /operator.read/ } } } } },
+      issuers: { items: { properties: { scopes: { properties: { ceiling: { description: /at most/ } } } } } },
     },
   });
   t.same(Object.keys(schema.properties), [

@@ -225,7 +225,7 @@ void t.test('what concerns devices, where the gateway’s secret is not', async 
     callers: '[{ name: a }]',
   });
   const place = await loadDevices('etc/shim.yaml', worldOf({ 'etc/shim.yaml': text }));
-  t.match(place, { deviceStore: { folder: 'etc/devices' }, names: ["a"] });
+  t.match(place, { deviceStore: { folder: 'etc/devices' }, names: ['a'] });
   await t.rejects(loadDevices(FILE, worldOf({ [FILE]: `${text}nonsense: 1\n` })), /nonsense: unknown key/);
   await t.rejects(loadDevices(FILE, worldOf()), /the configuration does not exist/);
 });

@@ -78,6 +78,7 @@ void t.test('"Use it", from init to the streamed reply', async (t) => {
   const [explained, decision] = await shell(runnable(explain), home, { HOME: home });
   t.equal(explained, 0, 'from a terminal of its own');
   t.match(decision, /^decision {2}forward$/m);
+  t.match(decision, /^ok {2}table .*"agentpage", by its hash$/m);
   t.equal(await readFile(join(home, 'shim.config.yaml'), 'utf8'), SAMPLE, 'the sample of the repository stays');
 });
 
