@@ -135,7 +135,7 @@ export function createConnect(target: GatewayTarget): Connect {
     if (!(Date.parse(certificate.validFrom) <= now())) return `is not valid before ${certificate.validFrom}`;
     if (!(now() < Date.parse(certificate.validTo))) return `is not valid after ${certificate.validTo}`;
     if (pinned) return undefined;
-    const names = certificate.subjectAltName ?? 'no name';
+    const names = certificate.subjectAltName ?? 'no name (gateway.tls.fingerprint without ca takes it all the same)';
     if (!byHost) {
       const { uris } = readCertificateNames(certificate.subjectAltName);
       return uris.length === 1 && uris[0] === serverName ? undefined : `is not for ${serverName} alone, but ${names}`;
