@@ -1,8 +1,6 @@
 /** Files of certificates and keys in PEM (RFC 7468), looked at as a whole. No message ever holds a part of a key. */
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
-import { isIP } from 'node:net';
 import { createSecureContext } from 'node:tls';
-import { isHost, isWildcard } from './address.ts';
 import type { Path } from './report.ts';
 import { readSecretFile, type SecretSource } from './secret.ts';
 import { formatInstant } from './units.ts';
@@ -106,21 +104,6 @@ export function readPair(
       throw new PemError(`is not the key of the first certificate in ${written.cert}`);
     }
     return { cert, key: pem };
-  });
-}
-
-/**
- * @param certificate of a listener
- * @returns the DNS names and addresses that it is for, as `Host` has them; a wildcard names no host
- */
-export function hostNames({ subjectAltName = '' }: X509Certificate): string[] {
-  // A value with a comma comes in quotes and with the comma escaped: it is not taken for two.
-  return subjectAltName.split(', ').flatMap((entry) => {
-    const [, dns, address = ''] = /^(?:DNS:(.+)|IP Address:(.+))$/.exec(entry) ?? [];
-    if (dns !== undefined) return isHost(dns) && isIP(dns) === 0 ? [dns.toLowerCase()] : [];
-    if (isIP(address) === 0 || isWildcard(address)) return [];
-    // Node spells IPv6 out; clients write the short form.
-    return [isIP(address) === 6 ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address];
   });
 }
 

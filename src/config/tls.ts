@@ -3,14 +3,8 @@ import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { isHost, isWildcard } from './address.ts';
 import { parseFingerprint } from './caller-certificates.ts';
-import {
-  hostNames,
-  isFor,
-  readAuthorities,
-  readPair,
-  type CertificateFile,
-  type CertificatePair,
-} from './certificate.ts';
+import { isFor, readAuthorities, readPair, type CertificateFile, type CertificatePair } from './certificate.ts';
+import { hostNames } from './certificate-names.ts';
 import type { CertificateInUse, GatewayTls, ListenTls } from './config.ts';
 import { createReport, type Path, type Report } from './report.ts';
 import type { RawConfig } from './schema.ts';
