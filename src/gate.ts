@@ -71,9 +71,11 @@ export function createGate(parts: GateParts): Gate {
         about.origin = head.origin;
         if (facts.method === 'OPTIONS' && head.requestMethod !== undefined) return { kind: 'preflight', about };
       }
-      if (listen.health && !facts.upgrade && isHealth(facts)) {
-        return unaudited() ? { ...refuse('audit_unavailable'), about } : anonymous(about, facts);
-      }
+      const health = (): Decision =>
+        unaudited() ? { ...refuse('audit_unavailable'), about } : anonymous(about, facts);
+      const asksHealth = listen.health && !facts.upgrade && isHealth(facts);
+      // A shim that asks for its callers is told what they would meet.
+      if (asksHealth && head.onBehalf.length === 0) return health();
       if (metadata && !facts.upgrade && asksForMetadata(facts)) {
         return { kind: 'metadata', about, body: metadata.documentFor(head.hostField) };
       }
@@ -105,6 +107,7 @@ export function createGate(parts: GateParts): Gate {
         about.scopes = caller.scopes;
 
         // 2 authorize
+        if (asksHealth) return health();
         if (upgrade) return admitSocket(facts, head, caller, upgrade.protocol, about);
         const request = { method: facts.method, path: target.path, openclaw: head.openclaw, now: now() };
         const permission = authorize(caller, request, (route) => (about.route = route));
@@ -256,9 +259,11 @@ function isHealth({ method, target }: RequestFacts): boolean {
 /** Nothing of the caller's and no secret goes with it. */
 function anonymous(about: About, { method, target }: RequestFacts): Forward {
   const route: Route = { method, template: target, scope: 'operator.read' };
+  // Whoever asks, it is nobody's: no policy is looked at again.
+  const { caller: _, ...nobody } = about;
   return {
     kind: 'forward',
-    about: { ...about, route },
+    about: { ...nobody, route },
     route,
     headers: ['x-openclaw-scopes', '', ...(about.trace ? ['traceparent', about.trace.traceparent] : [])],
     hasBody: false,

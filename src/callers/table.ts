@@ -204,7 +204,7 @@ export function createCallerTable(
     const owners = ownersOf(certificate);
     const [owner, another] = owners;
     if (owner === undefined) {
-      const none = `names no caller (${[...certificate.uris, ...certificate.dnsNames].join(', ') || 'it has no name'})`;
+      const none = `names no caller (${namesOf(certificate)})`;
       return bearer ?? refuse('missing_token', { message: NAMELESS, reason: wordsFor(certificate, none) });
     }
     const names = owners.map((caller) => caller.name).join(' and ');
@@ -231,6 +231,14 @@ const TWO_CALLERS =
   'The token and the assertion of Cloudflare Access name two callers. The operator can set listen.credentials to bearer, so that the token alone names the caller.';
 const NAMELESS =
   'The client certificate names no caller here. Its operator can add it to callers[].certificates, or send a token as "Authorization: Bearer <token>".';
+
+/** A certificate has as many names as its authority lets it: the log has the first of them. */
+const MOST_NAMES = 200;
+
+function namesOf({ uris, dnsNames }: ClientCertificate): string {
+  const names = [...uris, ...dnsNames].join(', ') || 'it has no name';
+  return names.length > MOST_NAMES ? `${names.slice(0, MOST_NAMES)}…` : names;
+}
 
 function wrong(certificate: ClientCertificate, how: string): Refusal {
   return refuse('invalid_certificate', { reason: wordsFor(certificate, how) });
