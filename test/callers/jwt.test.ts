@@ -381,7 +381,9 @@ void t.test('10,000 tokens are remembered at most', async (t) => {
   const { check, checkNow, clock } = await checker(t, [issuer]);
   const exp = Math.floor(clock.now / SECOND) + 60;
   const token = (jti: number): string => hmac(secret, { iss: 'i', aud: 'urn:shim', sub: 'ci', exp, jti });
-  for (let first = 0; first < 10_000; first += 100) {
+  // In their order, which batches do not keep.
+  for (let i = 0; i < 100; i++) await check(token(i));
+  for (let first = 100; first < 10_000; first += 100) {
     await Promise.all(Array.from({ length: 100 }, (_, i) => check(token(first + i))));
   }
   t.equal(checkNow(token(0)), '+ test:ci');
