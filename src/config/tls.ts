@@ -23,21 +23,23 @@ type RawGatewayTls = NonNullable<NonNullable<Sound<RawConfig>['gateway']>['tls']
 const RECHECK = 60_000;
 
 /**
- * @param raw `listen.tls`
+ * @param raw `listen.tls`, or the same of another listener
  * @param source where files are looked for
+ * @param section of which listener
  * @returns the TLS of the listener (`undefined` when a fault of its files was reported), the host names that its
  *   certificate is for, and the files in use
  */
 export function buildListenTls(
   raw: RawListenTls,
   source: SecretSource,
+  section: 'listen' | 'admin' = 'listen',
 ): {
   readonly tls: ListenTls | undefined;
   readonly hosts: readonly string[];
   readonly certificates: readonly CertificateInUse[];
 } {
   const { report } = source;
-  const path: Path = ['listen', 'tls'];
+  const path: Path = [section, 'tls'];
   if (raw.clientAuth !== undefined && raw.clientCa === undefined) {
     report.error([...path, 'clientAuth'], 'without clientCa no client certificate is asked for', 'key');
   }
@@ -63,7 +65,7 @@ export function buildListenTls(
       recheck,
     },
     hosts: own ? hostNames(own) : [],
-    certificates: [...inUse('listen.tls.cert', pair?.cert), ...inUse('listen.tls.clientCa', ca)],
+    certificates: [...inUse(`${section}.tls.cert`, pair?.cert), ...inUse(`${section}.tls.clientCa`, ca)],
   };
 }
 
