@@ -3,15 +3,8 @@ import { once } from 'node:events';
 import { chmodSync, lstatSync, rmSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
-import type { Address } from '../config/config.ts';
+import type { Address, SocketAddress } from '../config/config.ts';
 import { ListenError } from './listen-fault.ts';
-
-/** A unix socket, and who may connect to it. */
-export interface SocketAddress {
-  readonly socket: string;
-  /** Permission bits. */
-  readonly mode: number;
-}
 
 /**
  * A unix socket that a dead process left behind is replaced; one that answers, and any other file, is not.
@@ -52,6 +45,18 @@ function listenOnSocket(server: Server, { socket, mode }: SocketAddress, umask: 
 export function urlOf(server: Server, scheme: 'http' | 'https' = 'http'): string {
   const { address, family, port } = server.address() as AddressInfo;
   return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}
+
+/**
+ * @param server listens
+ * @param where the configuration of its listener
+ * @returns `http://host:port`, `https://host:port`, or `unix:/path`
+ */
+export function addressOf(
+  server: Server,
+  { address, tls }: { readonly address: Address | SocketAddress; readonly tls?: object },
+): string {
+  return 'socket' in address ? `unix:${address.socket}` : urlOf(server, tls ? 'https' : 'http');
 }
 
 function isAbandoned(path: string): Promise<boolean> {
