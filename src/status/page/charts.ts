@@ -49,14 +49,13 @@ const SHARED = {
   padding: [8, 8, 0, 0] as uPlot.Padding,
 };
 
-const POINTS = { show: true, size: 4 } as const;
+const POINTS: uPlot.Series.Points = { show: false, size: 4, filter: alone };
 /** Between two lines of a grid of counts. */
 const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5];
 
 const LATENCY = {
   scales: { x: { range: hour }, y: { distr: 3, range: wholeDecades } },
   axes: [timeAxis(), { ...axis(), size: 64, splits: decades, values: (_, ticks) => ticks.map(time) }],
-  // A step by itself is a point, and no line.
   series: [{}, { ...line('--first'), points: POINTS }, { ...line('--second'), points: POINTS }],
 } satisfies Partial<uPlot.Options>;
 
@@ -101,7 +100,7 @@ function axis(): uPlot.Axis {
 
 function timeAxis(): uPlot.Axis {
   const clock = (tick: number): string => new Date(tick * 1_000).toTimeString().slice(0, 5);
-  return { ...axis(), space: 60, values: (_, ticks) => ticks.map(clock) };
+  return { ...axis(), size: 28, space: 60, values: (_, ticks) => ticks.map(clock) };
 }
 
 function colourOf(name: string): string {
@@ -119,6 +118,12 @@ function sum(values: readonly number[]): number {
 
 function last(values: readonly (number | null)[]): number | undefined {
   return values.slice(-MINUTE).findLast((value) => value !== null) ?? undefined;
+}
+
+/** A step by itself makes no line: it is drawn as a point. */
+function alone({ data }: uPlot, series: number): number[] {
+  const values = data[series] ?? [];
+  return [...values.keys()].filter((at) => values[at] != null && values[at - 1] == null && values[at + 1] == null);
 }
 
 /** Milliseconds as people say them. */
