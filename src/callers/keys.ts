@@ -28,6 +28,14 @@ export interface KeysDeps {
   readonly lookup?: typeof dnsLookup | undefined;
 }
 
+/** How it stands with the keys of a provider. */
+export interface KeysState {
+  /** When the last good answer was asked for, milliseconds since the epoch; `undefined`: never. */
+  readonly heardMs: number | undefined;
+  /** Whether the last fetch failed. */
+  readonly failing: boolean;
+}
+
 /** No method throws or rejects; none has a fetch of its own where one is under way. */
 export interface Keys {
   /** @returns the keys; `undefined` where the provider was not heard of for `maxStale`, or never */
@@ -48,6 +56,8 @@ export interface Keys {
    * @returns these keys for one more holder, or `undefined` where they are not those of the issuer
    */
   share(issuer: IssuerConfig): Keys | undefined;
+  /** @returns `undefined` where nobody is asked for keys */
+  state(): KeysState | undefined;
   /** Ends what is under way, once every holder has called it. */
   close(): void;
 }
@@ -78,6 +88,7 @@ function fixedKeys(set: KeySet): Keys {
     load: async () => set,
     renew: async () => set,
     share: () => undefined,
+    state: () => undefined,
     close: () => undefined,
   };
 }
@@ -126,6 +137,7 @@ function fetchedKeys(
       holders += 1;
       return self;
     },
+    state: () => ({ heardMs: set && heard, failing: failures > 0 }),
     close() {
       holders -= 1;
       if (holders > 0) return;

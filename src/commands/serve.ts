@@ -78,6 +78,9 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
 function summary(config: Config): Record<string, unknown> {
   const dangers = [
     ...(config.listen.unsafeListenPlaintext ? ['unsafeListenPlaintext: tokens cross the network unencrypted'] : []),
+    ...(config.admin?.unsafeListenPlaintext
+      ? ['admin.unsafeListenPlaintext: its token crosses the network unencrypted']
+      : []),
     ...(config.gateway.auth.mode === 'none' ? ['gateway mode none: every local process is the gateway owner'] : []),
   ];
   return {

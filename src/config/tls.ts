@@ -18,20 +18,25 @@ type RawGatewayTls = NonNullable<NonNullable<Sound<RawConfig>['gateway']>['tls']
 const RECHECK = 60_000;
 
 /**
- * @param raw `listen.tls`
+ * @param raw `listen.tls`, or the same of another listener
  * @param source where files are looked for
+ * @param section of which listener
  * @returns the TLS of the listener (`undefined` when a fault of its files was reported), the host names that its
  *   certificate is for, and the files in use
  */
-export function buildListenTls(raw: RawListenTls, source: SecretSource): BuiltListenTls {
+export function buildListenTls(
+  raw: RawListenTls,
+  source: SecretSource,
+  section: 'listen' | 'admin' = 'listen',
+): BuiltListenTls {
   const { running } = source.world;
-  const tls = running?.listen.tls;
+  const tls = running?.[section]?.tls;
   const before = tls && {
     tls,
     hosts: hostNames(new X509Certificate(tls.cert)),
-    certificates: running.certificates.filter(({ key }) => key.startsWith('listen.')),
+    certificates: running.certificates.filter(({ key }) => key.startsWith(`${section}.`)),
   };
-  return orAsBefore(before, source, (source) => readListenTls(raw, source));
+  return orAsBefore(before, source, (source) => readListenTls(raw, source, section));
 }
 
 interface BuiltListenTls {
@@ -40,9 +45,9 @@ interface BuiltListenTls {
   readonly certificates: readonly CertificateInUse[];
 }
 
-function readListenTls(raw: RawListenTls, source: SecretSource): BuiltListenTls {
+function readListenTls(raw: RawListenTls, source: SecretSource, section: 'listen' | 'admin'): BuiltListenTls {
   const { report } = source;
-  const path: Path = ['listen', 'tls'];
+  const path: Path = [section, 'tls'];
   if (raw.clientAuth !== undefined && raw.clientCa === undefined) {
     report.error([...path, 'clientAuth'], 'without clientCa no client certificate is asked for', 'key');
   }
@@ -69,7 +74,7 @@ function readListenTls(raw: RawListenTls, source: SecretSource): BuiltListenTls 
       recheck,
     },
     hosts: own ? hostNames(own) : [],
-    certificates: [...inUse('listen.tls.cert', pair?.cert), ...inUse('listen.tls.clientCa', ca)],
+    certificates: [...inUse(`${section}.tls.cert`, pair?.cert), ...inUse(`${section}.tls.clientCa`, ca)],
   };
 }
 

@@ -17,7 +17,7 @@ export interface ConfigWorld {
   /** Milliseconds since the epoch. */
   readonly now: number;
   /** What runs, where it is loaded anew: certificates whose files are bad now stay as they are in it. */
-  readonly running?: Pick<Config, 'listen' | 'gateway' | 'certificates'>;
+  readonly running?: Pick<Config, 'admin' | 'listen' | 'gateway' | 'certificates'>;
 }
 
 /**

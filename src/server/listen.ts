@@ -5,15 +5,8 @@ import { chmodSync, lstatSync, renameSync, rmSync, type BigIntStats } from 'node
 import type { Server } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
-import type { Address } from '../config/config.ts';
+import type { Address, SocketAddress } from '../config/config.ts';
 import { ListenError, LONGEST_PATH } from './listen-fault.ts';
-
-/** A unix socket, and who may connect to it. */
-export interface SocketAddress {
-  readonly socket: string;
-  /** Permission bits. */
-  readonly mode: number;
-}
 
 /**
  * A unix socket that a dead process left behind is replaced; one that answers, and any other file, is not.
@@ -97,6 +90,18 @@ function look(path: string): BigIntStats | undefined {
 /** A file system gives the number of one that was removed to the next; its time is another. */
 function isSame(one: BigIntStats | undefined, other: BigIntStats | undefined): boolean {
   return one?.ino === other?.ino && one?.dev === other?.dev && one?.birthtimeNs === other?.birthtimeNs;
+}
+
+/**
+ * @param server listens
+ * @param where the configuration of its listener
+ * @returns `http://host:port`, `https://host:port`, or `unix:/path`
+ */
+export function addressOf(
+  server: Server,
+  { address, tls }: { readonly address: Address | SocketAddress; readonly tls?: object },
+): string {
+  return 'socket' in address ? `unix:${address.socket}` : urlOf(server, tls ? 'https' : 'http');
 }
 
 function isAbandoned(path: string): Promise<boolean> {

@@ -1,5 +1,5 @@
 /** Hot reload: a changed file or SIGHUP becomes a new configuration, or leaves the old one and says why. */
-import { ConfigError, type ConfigIssue } from '../config/config.ts';
+import { ConfigError, formatIssue, type ConfigIssue } from '../config/config.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { FileStates } from '../config/watch.ts';
 import { fileState } from '../config/watch.ts';
@@ -93,7 +93,8 @@ export function startReloader(parts: ReloadParts): Reloader {
       tell(loaded.issues, loaded.file);
       const count = countOf(loaded.issues);
       logger.error({ cause }, `reload failed: the configuration before it runs on (${count})`);
-      shim.reloaded(`${count}, see the log`);
+      const words = loaded.issues.map((issue) => formatIssue(loaded.file, issue));
+      shim.reloaded(`${count}, see the log`, [], words);
       return;
     }
     const { config } = loaded;

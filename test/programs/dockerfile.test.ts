@@ -94,6 +94,16 @@ void t.test('the image that the steps make', async (t) => {
   t.match(started, /^\{.*"msg":"listening"\}\n$/);
   const listening = JSON.parse(started) as { admin: string };
 
+  const page = await fetch(`${listening.admin}/`);
+  t.equal(page.status, 200);
+  t.match(
+    await page.text(),
+    /<style>[^]{1000}[^]*<script>[^]{10000}[^]*<\/html>\n$/,
+    'the page is whole without its sources',
+  );
+  const licences = await readFile(join(image, 'app/dist/THIRD-PARTY-LICENSES.txt'), 'utf8');
+  t.match(licences, /^uplot \d/m, 'what the page has in it');
+
   const health = /CMD (\[.*\])$/.exec(word(final, 'HEALTHCHECK'))?.[1] ?? '[]';
   await chmod(file, 0o644);
   await configure(Number(new URL(listening.admin).port));

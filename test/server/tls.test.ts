@@ -659,7 +659,11 @@ async function startWithTls(t: Test, listenMore: Partial<Config['listen']>, opti
   const config: Config = {
     ...base,
     gateway: { ...base.gateway, origin: gateway.url },
-    admin: { host: '127.0.0.1', port: 0 },
+    admin: {
+      address: { host: '127.0.0.1', port: 0 },
+      hosts: new Set(['127.0.0.1']),
+      unsafeListenPlaintext: false,
+    },
     certificates: [{ key: 'listen.tls.cert', notAfter: NOW + 20 * DAY }],
   };
   const lines: Record<string, unknown>[] = [];
