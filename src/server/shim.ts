@@ -35,6 +35,8 @@ export interface RunningShim {
   readonly probesUrl: string | undefined;
   /** The most connections that are taken of callers: `limits.connections`, or what the descriptors are enough for. */
   readonly connections: number;
+  /** The configuration that runs. */
+  config(): Config;
   /**
    * Takes a new configuration for the requests to come, and ends those whose credential is no longer valid.
    *
@@ -116,8 +118,11 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
       done: (resumed) => metrics?.handshakeDone(resumed),
       failed(failure) {
         metrics?.handshakeFailed(failure.reason);
-        log.logger.info(failure, 'tls handshake failed');
+        if (failure.shutsOut === undefined) log.logger.info(failure, 'tls handshake failed');
+        else
+          log.logger.warn(failure, 'tls handshake failed: this network has cost too much, and is shut out for a while');
       },
+      shutOut: () => metrics?.handshakeFailed('shut_out'),
     },
   });
   const { server } = listener;
@@ -134,7 +139,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     nextIsShim: () => serving.config().gateway.auth.mode === 'shim',
     listening: () => server.listening,
     draining: () => draining !== undefined,
-    reloadDetail: () => reloadDetail,
+    detail: () => [reloadDetail, expiry.detail(serving.config().certificates)].filter(Boolean).join('; ') || undefined,
   });
   const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
   const admin = config.admin && createAdminListener({ host: config.admin.host, health, metrics });
@@ -161,6 +166,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
       return server.maxConnections;
     },
     asked,
+    config: serving.config,
     async apply(next) {
       const take = await serving.prepare(next);
       listener.apply(next.listen.tls);
