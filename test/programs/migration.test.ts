@@ -106,7 +106,7 @@ class Machine {
     else if (line === 'openclaw config get gateway.bind') return `${gateway.bind}\n`;
     else if (line === 'openclaw --version') return 'OpenClaw 2026.9.6 (eb377ac)\n';
     else if (line.startsWith('npm install')) this.#release = line.endsWith('@latest') ? '2026.9.6' : '2026.3.28';
-    else this.#t.match(line, 'npm uninstall', 'nothing else is asked of it');
+    else this.#t.match(line, /^(?:npm uninstall|openclaw doctor --fix)/, 'nothing else is asked of it');
     if (set === undefined) return '';
     const write = (): void => writeFileSync(join(this.#home, '.openclaw/openclaw.json'), JSON.stringify({ gateway }));
     await this.#reloaded(() => Promise.resolve(write()));
