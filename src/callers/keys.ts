@@ -28,6 +28,14 @@ export interface KeysDeps {
   readonly lookup?: typeof dnsLookup | undefined;
 }
 
+/** How it stands with the keys of a provider. */
+export interface KeysState {
+  /** When the last good answer was asked for, milliseconds since the epoch; `undefined`: never. */
+  readonly heardMs: number | undefined;
+  /** Whether the last fetch failed. */
+  readonly failing: boolean;
+}
+
 /** No method throws or rejects; none has a fetch of its own where one is under way. */
 export interface Keys {
   /** @returns the keys; `undefined` where the provider was not heard of for `maxStale`, or never */
@@ -48,6 +56,8 @@ export interface Keys {
    * @returns these keys for one more holder, or `undefined` where they are not those of the issuer
    */
   share(issuer: IssuerConfig): Keys | undefined;
+  /** @returns `undefined` where nobody is asked for keys */
+  state(): KeysState | undefined;
   /** Ends what is under way, once every holder has called it. */
   close(): void;
 }
@@ -78,6 +88,7 @@ function fixedKeys(set: KeySet): Keys {
     load: async () => set,
     renew: async () => set,
     share: () => undefined,
+    state: () => undefined,
     close: () => undefined,
   };
 }
@@ -126,6 +137,7 @@ function fetchedKeys(
       holders += 1;
       return self;
     },
+    state: () => ({ heardMs: set && heard, failing: failures > 0 }),
     close() {
       holders -= 1;
       if (holders > 0) return;
@@ -147,7 +159,10 @@ function fetchedKeys(
       const { body, maxAge = AGE_MS } = await fetchKeys();
       if (!Array.isArray(body.keys)) throw new Error('the key set has no keys');
       const text = JSON.stringify(body.keys);
-      if (!set || text !== published) set = publishedKeys(body.keys, local);
+      const next = set && text === published ? set : publishedKeys(body.keys, local);
+      // A provider that is half up must not end what its last keys are good for.
+      if (next.ids.size === 0) throw new Error('the key set has no key that can be used');
+      set = next;
       published = text;
       heard = began;
       if (failures > 0) logger.info({ issuer: issuer.name }, 'the keys of an issuer are fetched again');
@@ -182,6 +197,7 @@ function fetchedKeys(
       if (body.issuer !== issuer.issuer) throw new Error('the discovery document is of another issuer');
       const { jwks_uri: url } = body;
       if (typeof url !== 'string' || !URL.canParse(url)) throw new Error('the discovery document has no jwks_uri');
+      if (from.url.startsWith('https:') && !url.startsWith('https:')) throw new Error('jwks_uri is no https URL');
       // The bearer goes to the host of the configuration, and to others only where the issuer's own CA vouches for them.
       const trusted = ca !== undefined || new URL(url).origin === new URL(from.url).origin;
       return await fetchJson(url, trusted ? options : { ...options, bearer: undefined });

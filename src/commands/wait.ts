@@ -30,16 +30,20 @@ export async function runWait(world: World, options: WaitOptions): Promise<numbe
   const loaded = await loadWithLimit(world, options);
   if (typeof loaded === 'number') return loaded;
   const { limit } = loaded;
-  const { admin, listen } = loaded.config;
-  if (!admin && !options.live) {
-    world.stderr(`${options.config} has no admin listener to ask: add "admin: {}"\n`);
+  const { listen } = loaded.config;
+  const asked = askedFor(loaded.config, world.cwd);
+  if (!asked && !options.live) {
+    const words = loaded.config.admin
+      ? 'has an admin listener that wants a client certificate: add "probes: {}"'
+      : 'has no admin listener to ask: add "admin: {}"';
+    world.stderr(`${options.config} ${words}\n`);
     return EXIT.usage;
   }
   const deadline = world.now() + limit;
   let last: string;
   do {
-    last = admin
-      ? await ask(admin, options.live ? '/livez' : '/readyz', (status) => status === 200)
+    last = asked
+      ? await ask(asked, options.live ? '/livez' : '/readyz', (status) => status === 200)
       : await (listen.tls ? shakeHands : askAnything)(reachable(listen.address, world.cwd));
     if (last === '') return EXIT.ok;
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
@@ -73,7 +77,13 @@ async function shakeHands(where: Where): Promise<string> {
   });
 }
 
-type Where = Address | { readonly socketPath: string };
+type Where = (Address | { readonly socketPath: string }) & { readonly tls?: boolean };
+
+/** Where health is asked: of the admin listener, or where that wants a certificate of the probes'. Neither wants a token. */
+function askedFor({ admin, probes }: Config, cwd: string): Where | undefined {
+  if (admin && !admin.tls?.client) return { ...reachable(admin.address, cwd), tls: admin.tls !== undefined };
+  return probes && reachable(probes, cwd);
+}
 
 /** Where a listener of this machine is asked: one on every address is asked on loopback. */
 function reachable(address: Config['listen']['address'], cwd: string): Where {
@@ -83,9 +93,17 @@ function reachable(address: Config['listen']['address'], cwd: string): Where {
 }
 
 /** @returns nothing for a status that is fine, otherwise why not */
-function ask(where: Where, path: string, fine: (status: number | undefined) => boolean): Promise<string> {
+async function ask(
+  { tls, ...where }: Where,
+  path: string,
+  fine: (status: number | undefined) => boolean,
+): Promise<string> {
+  // Its certificate is not looked at: nothing secret is asked, and this machine's listener may have one for any name.
+  const options = { ...where, path, timeout: ANSWER_MS, agent: false, ...(tls && { rejectUnauthorized: false }) };
+  const send = tls ? (await import('node:https')).request : request;
   return new Promise((resolve) => {
-    const req = request({ ...where, path, timeout: ANSWER_MS, agent: false }, (res) => {
+    // The name by which a listener on a socket, or with a certificate for another name, is asked as well.
+    const req = send({ ...options, headers: { host: 'localhost' } }, (res) => {
       let text = '';
       res.setEncoding('utf8').on('data', (part: string) => (text += part));
       res.on('end', () => resolve(fine(res.statusCode) ? '' : text.trim()));

@@ -66,9 +66,15 @@ export interface Address {
   readonly port: number;
 }
 
+/** The path of a unix socket and its permission bits. */
+export interface SocketAddress {
+  readonly socket: string;
+  readonly mode: number;
+}
+
 export interface ListenConfig {
-  /** Where callers connect: a TCP address, or the path of a unix socket and its permission bits. */
-  readonly address: Address | { readonly socket: string; readonly mode: number };
+  /** Where callers connect. */
+  readonly address: Address | SocketAddress;
   readonly tls?: ListenTls;
   /** `bearer`: beside a certificate it is the bearer that names the caller. */
   readonly credentials: 'all' | 'bearer';
@@ -85,6 +91,18 @@ export interface ListenConfig {
   readonly resourceMetadata?: { readonly origin?: string };
   /** Where WebSocket clients that cannot set a header may show their token. */
   readonly websocket: { readonly firstFrameToken: boolean; readonly subprotocolToken: boolean };
+}
+
+/** Where operators look. Beyond loopback it has a token, or asks for client certificates, or both. */
+export interface AdminConfig {
+  readonly address: Address | SocketAddress;
+  /** Names that `Host` may have: lower case, without port or brackets. */
+  readonly hosts: ReadonlySet<string>;
+  /** Where it asks for client certificates, it requires them. */
+  readonly tls?: ListenTls;
+  /** SHA-256 of the token that requests must show, 64 lower-case hex digits. */
+  readonly tokenHash?: string;
+  readonly unsafeListenPlaintext: boolean;
 }
 
 /** Where a Redis is, and as whom the shim uses it. */
@@ -157,7 +175,7 @@ export interface Config {
   readonly drain: { readonly delay: number; readonly timeout: number };
   /** Where audit lines go; `undefined`: nowhere. */
   readonly audit: AuditConfig | undefined;
-  readonly admin: Address | undefined;
+  readonly admin: AdminConfig | undefined;
   /** Where the kubelet asks: answers of a status alone. */
   readonly probes: Address | undefined;
   /** The unix socket on which a local user of the same account can shut the shim down. */
@@ -174,6 +192,8 @@ export interface ConfigIssue {
   readonly column?: number;
   /** The file, where it is not the configuration itself. */
   readonly file?: string;
+  /** A fault of files that a reload leaves as they were before: what else is new is taken. */
+  readonly kept?: true;
 }
 
 /** A configuration that cannot run. `issues` holds every fault that was found. */

@@ -1,4 +1,4 @@
-/** `listen` and `admin`: where the shim is reached, and by which names. */
+/** `listen` and `probes`: where the shim is reached, and by which names. */
 import type { BlockList } from 'node:net';
 import { buildRanges, isHost, isLoopbackHost, isWildcard } from './address.ts';
 import type { CertificateInUse, Config, ListenConfig } from './config.ts';
@@ -10,11 +10,12 @@ import { resolvePath } from './world.ts';
 
 type RawListen = NonNullable<Sound<RawConfig>['listen']>;
 
-const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '::1'] as const;
+/** What `Host` may be in any case. */
+export const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '::1'] as const;
 /** `sun_path` of Linux less its closing NUL; macOS has 103. */
 const LONGEST_SOCKET_PATH = 103;
 /** The account of the shim alone. */
-const SOCKET_MODE = 0o600;
+export const SOCKET_MODE = 0o600;
 
 /**
  * @param raw `listen:`
@@ -59,7 +60,12 @@ export async function buildListen(
           },
     ...(tls && { tls }),
     credentials: raw.credentials ?? 'all',
-    hosts: new Set([...LOOPBACK_NAMES, ...named, ...hosts, ...buildHosts(raw.hosts ?? [], report)]),
+    hosts: new Set([
+      ...LOOPBACK_NAMES,
+      ...named,
+      ...hosts,
+      ...buildHosts(raw.hosts ?? [], ['listen', 'hosts'], report),
+    ]),
     origins: new Set(buildOrigins(raw.origins ?? [], report)),
     health: raw.health ?? false,
     trustedProxies: buildTrustedProxies(raw.trustedProxies, report),
@@ -86,10 +92,16 @@ export function socketPath(path: string, at: Path, report: Report): string {
   return path;
 }
 
-function buildHosts(hosts: readonly (string | undefined)[], report: Report): string[] {
+/**
+ * @param hosts as they are written; a hole was reported already
+ * @param path where the list stands
+ * @param report gets what is wrong
+ * @returns the names that `Host` may have, in lower case
+ */
+export function buildHosts(hosts: readonly (string | undefined)[], path: Path, report: Report): string[] {
   return hosts.flatMap((host, index) => {
     if (host === undefined) return [];
-    const at: Path = ['listen', 'hosts', index];
+    const at: Path = [...path, index];
     if (host.includes('*') || isWildcard(host)) {
       report.error(at, 'a wildcard would serve any site that resolves to this machine; name each host');
     } else if (!isHost(host)) {
@@ -132,20 +144,6 @@ function buildTrustedProxies(
 ): BlockList | undefined {
   if (ranges === undefined || ranges.length === 0) return undefined;
   return buildRanges(ranges, ['listen', 'trustedProxies'], 'anyone could choose their own address', report);
-}
-
-/**
- * @param raw `admin:`; absent means no admin listener
- * @param report gets what is wrong
- * @returns the admin listener with its defaults
- */
-export function buildAdmin(raw: Sound<RawConfig>['admin'], report: Report): Config['admin'] {
-  if (raw === undefined) return undefined;
-  const admin = { host: raw.host ?? '127.0.0.1', port: raw.port ?? 18781 };
-  if (!isLoopbackHost(admin.host)) {
-    report.error(['admin', 'host'], 'the admin listener has no authentication: it must be on loopback');
-  }
-  return admin;
 }
 
 /**

@@ -1,6 +1,7 @@
 /** `shim.config.yaml`, from the file to the running configuration. */
 import { isWildcard } from './address.ts';
 import { ConfigError, type Address, type Config, type ConfigIssue, type DeviceStoreConfig } from './config.ts';
+import { buildAdmin } from './admin.ts';
 import { buildAudit } from './audit.ts';
 import { buildCallers } from './callers.ts';
 import { issuesOf, readCallersFile, type CallersPlace } from './callers-file.ts';
@@ -10,7 +11,7 @@ import { bareHost, buildHop } from './hop.ts';
 import { buildIntrospection } from './introspection.ts';
 import { buildIssuers } from './issuers.ts';
 import { warnOfIntrospection, warnOfIssuers } from './issuer-warnings.ts';
-import { buildAdmin, buildListen, buildProbes, socketPath } from './listen.ts';
+import { buildListen, buildProbes, socketPath } from './listen.ts';
 import { buildCallerLimits, buildLimitStore } from './limits.ts';
 import { createReport, toIssues, type Path, type Report } from './report.ts';
 import { buildRoutes } from './routes.ts';
@@ -166,10 +167,11 @@ async function buildConfig(raw: Sound<RawConfig>, named: WhoCalls, source: Sourc
   const hop = await buildHop(raw.gateway ?? {}, source);
   const auth = await buildGatewayAuth(raw.gateway?.auth ?? {}, source);
   const store = buildLimitStore(raw.limits, source);
+  const { admin, certificates: adminCertificates } = await buildAdmin(raw.admin, source);
   const config = {
     listen,
     ...named,
-    certificates: [...certificates, ...(hop?.certificates ?? [])],
+    certificates: [...certificates, ...adminCertificates, ...(hop?.certificates ?? [])],
     ...buildRoutes(raw.routes ?? [], source, raw.gateway?.auth?.mode),
     limits: {
       body: size(raw.limits?.body, DEFAULT_BODY),
@@ -187,7 +189,7 @@ async function buildConfig(raw: Sound<RawConfig>, named: WhoCalls, source: Sourc
       timeout: duration(raw.drain?.timeout, 30_000, ['drain', 'timeout'], report),
     },
     audit: buildAudit(raw.audit, file, world, report),
-    admin: buildAdmin(raw.admin, report),
+    admin,
     probes: buildProbes(raw.probes, report),
     control: buildControl(raw.control, source),
   };
@@ -231,8 +233,10 @@ function refuseSharedPorts(
   origin: string | undefined,
   report: Report,
 ): void {
-  const { admin, probes, listen } = config;
-  const callers = 'socket' in listen.address ? undefined : listen.address;
+  const { probes, listen } = config;
+  const [callers, admin] = [listen.address, config.admin?.address].map((one) =>
+    one && 'host' in one ? one : undefined,
+  );
   const gateway = origin === undefined ? undefined : new URL(origin);
   const behind = gateway && {
     host: bareHost(gateway),

@@ -198,6 +198,16 @@ const gatewayAuth = z.strictObject({
   clientAddress: z.string().optional(),
 });
 
+const admin = z.strictObject({
+  host: z.string().optional(),
+  port: port.optional(),
+  socket: z.string().min(1, 'expected the path of a unix socket').optional(),
+  mode: text(/^0?[0-7]{3}$/, MODE).optional(),
+  tls: z.strictObject({ cert: filePath, key: filePath, clientCa: filePath.optional() }).optional(),
+  token: reference.optional(),
+  hosts: z.array(z.string()).optional(),
+  unsafeListenPlaintext: z.boolean().optional(),
+});
 const address = z.strictObject({ host: z.string().optional(), port: port.optional() });
 const callers = z.array(caller);
 
@@ -244,7 +254,7 @@ export const rawConfig = z.strictObject({
     .optional(),
   drain: z.strictObject({ delay: duration.optional(), timeout: duration.optional() }).optional(),
   audit: rawAudit.optional(),
-  admin: address.optional(),
+  admin: admin.optional(),
   probes: address.optional(),
   control: z.strictObject({ socket: z.string().min(1, 'expected the path of a unix socket') }).optional(),
 });

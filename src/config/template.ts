@@ -80,7 +80,7 @@ ${keptHash === undefined ? emptyCallers() : keptCaller(keptHash)}
 # drain: { delay: 0, timeout: 30s } # after SIGTERM: not ready, then time for running requests
 # audit: { file: audit.jsonl, maxSize: 64MiB, keep: 5, required: false } # or { stdout: true }; none by default
 
-# /livez, /readyz, /startupz and /metrics for operators of this machine; never on the public listener.
+# The status page at /, /livez, /readyz, /startupz and /metrics, for operators of this machine; never on the public listener.
 admin:
   host: 127.0.0.1
   port: ${adminPort}

@@ -30,6 +30,9 @@ export function warn(config: Config, now: number, report: Report, callersReport:
   if (config.listen.unsafeListenPlaintext) {
     report.warning(['listen', 'unsafeListenPlaintext'], 'tokens cross the network in the clear');
   }
+  if (config.admin?.unsafeListenPlaintext) {
+    report.warning(['admin', 'unsafeListenPlaintext'], 'its token crosses the network in the clear');
+  }
   const { address, hosts } = config.listen;
   if ('host' in address && isWildcard(address.host) && hosts.size <= LOOPBACK_NAMES) {
     report.warning(

@@ -194,6 +194,14 @@ export function readConnectAnswer(data: Buffer, id: string): ConnectAnswer | und
 }
 
 /**
+ * @param payload of the gateway's `hello-ok`
+ * @returns what it calls its release: anything
+ */
+export function releaseOf({ server }: Readonly<Record<string, unknown>>): unknown {
+  return isMap(server) ? server.version : undefined;
+}
+
+/**
  * What the gateway says of its own address and of the shim's device is not for the caller.
  *
  * @param payload of the gateway's `hello-ok`

@@ -13,6 +13,7 @@ import {
   readChallenge,
   readConnect,
   readConnectAnswer,
+  releaseOf,
   scopesFor,
   withoutDevice,
   type AskedConnect,
@@ -53,6 +54,8 @@ export interface Connected {
   asked?: readonly Scope[] | undefined;
   scopes?: readonly Scope[];
   device?: string;
+  /** What the gateway calls its release. */
+  release?: unknown;
 }
 
 /** Both sides are ready: what is sent to the caller first, and what the gateway sent behind its answer. */
@@ -106,6 +109,7 @@ export async function handshake(parts: HandshakeParts, connected: Connected): Pr
     if (inbox.length > 0)
       throw refused('bad_request', { code: 1008, reason: 'a frame came before the answer to connect' });
     dialled.ws.pause();
+    connected.release = releaseOf(answer.payload);
     return {
       dialled,
       hello: answerFrame(asked.id, cleanHello(answer.payload, asked.scopes ?? upgrade.caller.scopes, scopes)),

@@ -48,6 +48,8 @@ export interface HttpProxy {
   endAll(reason: EndReason, refusal: Refusal): void;
   /** How many requests are open, and how many event streams among them. */
   open(): { readonly requests: number; readonly streams: number };
+  /** Calls back for each open request that has a caller, with whether it is an event stream. */
+  eachOpen(visit: (caller: string, streams: boolean) => void): void;
   /** Ends every open request whose credential would not let it through any more, told where it can be. */
   recheck(): void;
 }
@@ -163,6 +165,12 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
     endAll(reason, refusal) {
       ending = { reason, refusal };
       for (const exchange of latest.values()) exchange.attempt(() => exchange.end(reason, refusal));
+    },
+
+    eachOpen(visit) {
+      for (const { res, about, forwarding } of latest.values()) {
+        if (!res.closed && about.caller !== undefined) visit(about.caller, forwarding?.streams === true);
+      }
     },
 
     open() {

@@ -5,6 +5,7 @@ import type { Audit } from '../observe/audit.ts';
 import { sessionId, type DecisionRecord } from '../observe/audit-record.ts';
 import type { RequestLog, RequestRecord, SocketRecord } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { Recent } from '../observe/recent.ts';
 import type { Tracing } from '../observe/tracing.ts';
 import type { Usage } from '../observe/usage.ts';
 import type { Scope } from '../types.ts';
@@ -14,6 +15,8 @@ export interface Observers extends RequestLog {
   readonly audit?: Audit | undefined;
   readonly metrics?: Metrics | undefined;
   readonly tracing?: Tracing | undefined;
+  /** What is kept for the status page. */
+  readonly recent?: Recent | undefined;
 }
 
 /** One request, as far as it is known before anything is decided. */
@@ -65,6 +68,8 @@ export interface Connect {
   readonly device?: string | undefined;
   /** Why not; `undefined` where it got through. */
   readonly code: string | undefined;
+  /** What the gateway calls its release. */
+  readonly release?: unknown;
 }
 
 /**
@@ -73,12 +78,18 @@ export interface Connect {
  * @param about what the gate learnt of it
  * @param connect what became of its first frame
  */
-export function recordConnect({ logger, audit, metrics }: Observers, id: string, about: About, connect: Connect): void {
+export function recordConnect(
+  { logger, audit, metrics, recent }: Observers,
+  id: string,
+  about: About,
+  connect: Connect,
+): void {
   const { asked, scopes, device } = connect;
   const code = connect.code === undefined ? undefined : printable(connect.code);
   const caller = about.caller;
   logger.info({ id, caller, asked, scopes, device, code }, code === undefined ? 'socket connected' : 'socket refused');
   metrics?.connected(code === undefined);
+  recent?.gatewayTold(connect.release);
   audit?.write({
     event: 'connect',
     id,
@@ -110,7 +121,12 @@ export type End = Pick<RequestRecord, 'status' | 'ttfb' | 'ms' | 'in' | 'out' | 
  * @param about what the gate learnt of it
  * @param end how it ended
  */
-export function recordEnd({ request, audit, metrics, tracing }: Observers, asked: Asked, about: About, end: End): void {
+export function recordEnd(
+  { request, audit, metrics, tracing, recent }: Observers,
+  asked: Asked,
+  about: About,
+  end: End,
+): void {
   const { id, method, target } = asked;
   const { forwarded, usage, code, status } = end;
   const [ms, ttfb] = [tenths(end.ms), tenths(end.ttfb)];
@@ -144,6 +160,7 @@ export function recordEnd({ request, audit, metrics, tracing }: Observers, asked
   };
   request(code !== undefined && status >= 500 ? 'warn' : 'info', record);
   metrics?.finished(record, forwarded);
+  recent?.finished(record, forwarded);
   if (trace) tracing?.finished({ trace, path: pathOf(target), record });
   if (!audit || !forwarded) return;
   audit.write({

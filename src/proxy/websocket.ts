@@ -37,6 +37,8 @@ export interface SocketProxy {
   recheck(): void;
   /** How many are open. */
   open(): number;
+  /** Calls back for each that is open and has a caller. */
+  eachOpen(visit: (caller: string) => void): void;
   /** Settles when all are closed, and kept a record of. */
   closed(): Promise<void>;
 }
@@ -111,6 +113,10 @@ export function createSocketProxy(parts: SocketProxyParts): SocketProxy {
     },
 
     open: () => sessions.size,
+
+    eachOpen(visit) {
+      for (const { about } of sessions) if (about.caller !== undefined) visit(about.caller);
+    },
 
     async closed() {
       if (sessions.size === 0) return;

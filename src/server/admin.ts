@@ -1,51 +1,122 @@
-/** The admin listener, for operators on this machine. Nothing here changes anything. */
+/** The admin listener, for operators. Nothing here changes anything. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AdminConfig } from '../config/config.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { createServer } from '../proxy/node-http.ts';
+import type { StatusSources } from '../status/gather.ts';
+import { refuseForeign, refuseStranger, type AdminRefusal } from './admin-guard.ts';
 import { HEALTH_PATHS, type Check, type Health, type HealthPath } from './health.ts';
+import type { StatusPage } from './status-page.ts';
+import { createTlsServer, type TlsParts } from './tls.ts';
 
-const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '::1'];
 /** Operators and scrapers need a few; they shall not take the descriptors of callers. */
 const CONNECTIONS = 64;
+const LIMITS = { headersTimeout: 10_000, requestTimeout: 10_000, connectionsCheckingInterval: 1_000 } as const;
 
 /** What the admin listener can ask. */
 export interface AdminParts {
-  /** Where it listens: on loopback. */
-  readonly host: string;
+  readonly config: AdminConfig;
   readonly health: Health;
   /** Where there are metrics. */
   readonly metrics: Pick<Metrics, 'render'> | undefined;
+  readonly status: StatusSources;
+  /** What its TLS is made of beside its settings. */
+  readonly tls: Omit<TlsParts, 'tls'>;
+}
+
+/** The admin listener. */
+export interface AdminListener {
+  /** Not listening yet. */
+  readonly server: Server;
+  /**
+   * Takes another token, other names and other files of TLS. Views that are open begin anew.
+   *
+   * @throws Error where OpenSSL refuses the files; those from before stay
+   */
+  apply(config: AdminConfig | undefined): void;
+  /** Ends the connections whose client certificate is no longer trusted. */
+  recheck(): void;
+  /** Ends the live views, told; there are no more. */
+  drain(): void;
+  /** Ends the handshakes that are not over. */
+  closeHandshakes(): void;
 }
 
 /**
  * @param parts what it can ask
- * @returns Node's HTTP server, not listening yet
+ * @returns the listener
  */
-export function createAdminListener({ host, health, metrics }: AdminParts): Server {
-  const server = createServer((req, res) => {
-    const [path, query] = split(req.url ?? '');
-    if (!isOwnHost(req.headers.host, host)) answer(req, res, 421, 'this host name is not served here');
-    else if (req.method !== 'GET' && req.method !== 'HEAD') answer(req, res, 405, 'only GET and HEAD');
-    else if (isHealthPath(path) && (query === undefined || query === 'verbose')) {
-      void health(path).then((checks) => {
-        const fine = checks.every(({ ok }) => ok);
-        answer(req, res, fine ? 200 : 503, query === 'verbose' ? verbose(path, checks) : brief(checks));
-      });
-    } else if (metrics && path === '/metrics' && query === undefined) {
-      void metrics.render().then(({ contentType, body }) => {
-        res.writeHead(200, { 'content-type': contentType, 'cache-control': 'no-store' });
-        res.end(req.method === 'HEAD' ? undefined : body);
-      });
-    } else answer(req, res, 404, 'not found');
-  });
+export function createAdminListener({ config: first, health, metrics, status, tls }: AdminParts): AdminListener {
+  let config = first;
+  let draining = false;
+  let opened: Promise<StatusPage> | undefined;
+  const secured = config.tls && createTlsServer(LIMITS, { ...tls, tls: config.tls });
+  const server = secured?.server ?? createServer(LIMITS);
   server.maxConnections = CONNECTIONS;
-  return server;
+  server.on('request', (req: IncomingMessage, res: ServerResponse) => {
+    const refusal = refuseForeign(req, config);
+    if (refusal) refuse(req, res, refusal);
+    else void answer(req, res).catch(() => res.destroy());
+  });
+  return {
+    server,
+    apply(next) {
+      if (!next) return;
+      if (next.tls) secured?.apply(next.tls);
+      const changed = next.tokenHash !== config.tokenHash;
+      config = { ...next, ...(config.tls && { tls: next.tls ?? config.tls }) };
+      if (changed) void opened?.then((page) => page.endViews('again'));
+    },
+    recheck: () => secured?.recheck(() => false),
+    drain() {
+      draining = true;
+      void opened?.then((page) => page.endViews('end'));
+    },
+    closeHandshakes: () => secured?.closeHandshakes(),
+  };
+
+  async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const [path, query] = split(req.url ?? '');
+    const stranger = refuseStranger(req, config);
+    if (isHealthPath(path) && (query === undefined || (query === 'verbose' && !stranger))) {
+      const checks = await health(path);
+      const fine = checks.every(({ ok }) => ok);
+      // The kubelet has no token: it is told as much as on the listener of the probes.
+      const words = stranger ? (fine ? 'ok' : 'no') : query === undefined ? brief(checks) : verbose(path, checks);
+      tell(req, res, fine ? 200 : 503, words);
+    } else if (stranger) {
+      refuse(req, res, stranger);
+    } else if (metrics && path === '/metrics' && query === undefined) {
+      const { contentType, body } = await metrics.render();
+      send(req, res, 200, { 'content-type': contentType }, body);
+    } else if (path === '/' && query === undefined) {
+      const { html, headers } = await (await open()).document();
+      send(req, res, 200, headers, html);
+    } else if (path === '/events' && query === undefined) {
+      const page = await open();
+      if (draining) tell(req, res, 503, 'shutting down');
+      else if (req.method === 'HEAD') send(req, res, 200, page.viewHeaders, '');
+      else if (!page.view(res)) tell(req, res, 503, 'too many look at it already');
+    } else tell(req, res, 404, 'not found');
+  }
+
+  /** Nobody may ever look: nothing of it is loaded before. */
+  function open(): Promise<StatusPage> {
+    return (opened ??= import('./status-page.ts').then(({ createStatusPage }) => createStatusPage(status, health)));
+  }
 }
 
-function answer(req: IncomingMessage, res: ServerResponse, status: number, text: string): void {
-  const allow = status === 405 ? { allow: 'GET, HEAD' } : {};
-  res.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store', ...allow });
-  res.end(req.method === 'HEAD' ? undefined : `${text}\n`);
+function refuse(req: IncomingMessage, res: ServerResponse, { status, words, headers }: AdminRefusal): void {
+  tell(req, res, status, words, headers);
+}
+
+function tell(req: IncomingMessage, res: ServerResponse, status: number, words: string, headers = {}): void {
+  send(req, res, status, { 'content-type': 'text/plain; charset=utf-8', ...headers }, `${words}\n`);
+}
+
+function send(req: IncomingMessage, res: ServerResponse, status: number, headers: object, body: string): void {
+  res.writeHead(status, { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', ...headers });
+  res.end(req.method === 'HEAD' ? undefined : body);
 }
 
 function split(target: string): [string, string | undefined] {
@@ -73,13 +144,4 @@ function verbose(path: HealthPath, checks: readonly Check[]): string {
       `[${ok ? '+' : '-'}]${name} ${ok ? 'ok' : 'failed'}${detail === undefined ? '' : `: ${detail}`}`,
   );
   return [...lines, `${path.slice(1)} check ${checks.every(({ ok }) => ok) ? 'passed' : 'failed'}`].join('\n');
-}
-
-/** Against DNS rebinding: a web page cannot name a loopback host in `Host`. */
-function isOwnHost(field: string | undefined, own: string): boolean {
-  const host = field
-    ?.replace(/:\d+$/, '')
-    .replace(/^\[|\]$/g, '')
-    .toLowerCase();
-  return host !== undefined && [...LOOPBACK_NAMES, own.toLowerCase()].includes(host);
 }

@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import { createAudit } from '../observe/audit.ts';
 import type { RequestLog } from '../observe/log.ts';
 import { createMetrics, type MetricSources } from '../observe/metrics.ts';
+import { Recent } from '../observe/recent.ts';
 import { startTracing } from '../observe/tracing.ts';
 import type { Observers } from '../proxy/record.ts';
 
@@ -59,6 +60,7 @@ export async function startObservers(
     audit,
     tracing,
     metrics,
+    recent: config.admin && new Recent(facts?.now ?? Date.now),
     async close() {
       await Promise.all([audit?.close(), tracing?.close()]);
     },

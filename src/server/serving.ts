@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { lookup as dnsLookup } from 'node:dns';
 import { isDeepStrictEqual } from 'node:util';
 import { createClientTrust } from '../callers/certificate.ts';
-import { createJwtVerifier } from '../callers/jwt.ts';
+import { createJwtVerifier, type JwtVerifier } from '../callers/jwt.ts';
 import { createNaming } from '../callers/named.ts';
 import { createCallerTable, type Verifiers } from '../callers/table.ts';
 import { isLoopbackHost } from '../config/address.ts';
@@ -31,7 +31,12 @@ const FIXED = {
   'limits.store': ({ limits }: Config) => limits.store?.redis,
   'limits.onStoreFailure': ({ limits }: Config) => limits.store?.onFailure,
   audit: (config: Config) => config.audit,
-  admin: (config: Config) => config.admin,
+  admin: ({ admin }: Config) => admin !== undefined,
+  'admin.host': ({ admin }: Config) => (admin && 'host' in admin.address ? admin.address.host : undefined),
+  'admin.port': ({ admin }: Config) => (admin && 'port' in admin.address ? admin.address.port : undefined),
+  'admin.socket': ({ admin }: Config) => (admin && 'socket' in admin.address ? admin.address.socket : undefined),
+  'admin.mode': ({ admin }: Config) => (admin && 'socket' in admin.address ? admin.address.mode : undefined),
+  'admin.tls': ({ admin }: Config) => admin?.tls !== undefined,
   probes: (config: Config) => config.probes,
   control: (config: Config) => config.control,
 } as const;
@@ -47,6 +52,8 @@ export interface Serving {
    *   waits for the next start
    */
   prepare(config: Config): Promise<() => string[]>;
+  /** How it stands with the keys of issuers. */
+  readonly issuers: () => ReturnType<JwtVerifier['states']>;
   /** Ends every connection to the gateway, of earlier configurations as well, and to identity providers. */
   destroy(): Promise<void>;
 }
@@ -91,6 +98,7 @@ export async function createServing(
   return {
     current: () => snapshot,
     config: () => served,
+    issuers: () => verifiers.jwts?.states() ?? [],
     async prepare(next) {
       const following = await openVerifiers(next, verifiers);
       return () => take(next, following);

@@ -8,15 +8,16 @@ import type { RequestLog } from '../observe/log.ts';
 import { createLimiter } from '../limits/limiter.ts';
 import { createHttpProxy } from '../proxy/http.ts';
 import { createSocketProxy, type SocketProxyParts } from '../proxy/websocket.ts';
-import { createAdminListener } from './admin.ts';
+import { openAdmin } from './admin-sources.ts';
 import { createExpiryWatch } from './certificate-expiry.ts';
 import { createControlListener } from './control.ts';
 import { connectionsFor, descriptorLimit } from './descriptors.ts';
 import { createHealth } from './health.ts';
-import { listen, urlOf } from './listen.ts';
+import { addressOf, listen, urlOf } from './listen.ts';
 import { createListener } from './listener.ts';
 import { startObservers, type ProgramFacts } from './observers.ts';
 import { createProbesListener } from './probes.ts';
+import { ReloadState } from './reload-state.ts';
 import { createServing, type ServingOptions } from './serving.ts';
 import type { TlsParts } from './tls.ts';
 
@@ -35,6 +36,8 @@ export interface RunningShim {
   readonly probesUrl: string | undefined;
   /** The most connections that are taken of callers: `limits.connections`, or what the descriptors are enough for. */
   readonly connections: number;
+  /** The configuration that runs. */
+  config(): Config;
   /**
    * Takes a new configuration for the requests to come, and ends those whose credential is no longer valid.
    *
@@ -46,8 +49,9 @@ export interface RunningShim {
    *
    * @param fault words for it, `undefined` when it was fine
    * @param waiting the keys whose change waits for the next start
+   * @param faults each fault, as the log has it
    */
-  reloaded(fault: string | undefined, waiting?: readonly string[]): void;
+  reloaded(fault: string | undefined, waiting?: readonly string[], faults?: readonly string[]): void;
   /** Opens the audit file anew, which somebody may have moved away. */
   reopen(): void;
   /** Fails readiness, waits `drain.delay`, stops accepting, gives requests under way `drain.timeout`, ends the rest, told. */
@@ -90,7 +94,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
       limitStore: () => ({ failures: limiter.withoutStore, up: limiter.storeUp }),
     }),
   });
-  const { audit, metrics } = observers;
+  const { audit, metrics, recent } = observers;
   const asking = {
     current: serving.current,
     observers,
@@ -116,28 +120,41 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
       done: (resumed) => metrics?.handshakeDone(resumed),
       failed(failure) {
         metrics?.handshakeFailed(failure.reason);
-        log.logger.info(failure, 'tls handshake failed');
+        if (failure.shutsOut === undefined) log.logger.info(failure, 'tls handshake failed');
+        else
+          log.logger.warn(failure, 'tls handshake failed: this network has cost too much, and is shut out for a while');
       },
+      shutOut: () => metrics?.handshakeFailed('shut_out'),
     },
   });
   const { server } = listener;
   const expiry = createExpiryWatch(log.logger, now);
   expiry.loaded(config.certificates);
   let connectionsLooked = performance.now();
-  const scheme = config.listen.tls ? 'https' : 'http';
 
+  const reload = new ReloadState(now());
   let draining: Promise<void> | undefined;
   let stopping: Promise<void> | undefined;
-  let reloadDetail: string | undefined;
   const health = createHealth({
     pool: () => serving.current().pool,
     nextIsShim: () => serving.config().gateway.auth.mode === 'shim',
     listening: () => server.listening,
     draining: () => draining !== undefined,
-    reloadDetail: () => reloadDetail,
+    detail: () => [reload.detail, expiry.detail(serving.config().certificates)].filter(Boolean).join('; ') || undefined,
   });
   const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
-  const admin = config.admin && createAdminListener({ host: config.admin.host, health, metrics });
+  const adminListener = openAdmin(config, {
+    program: options.program,
+    randomId: randomUUID,
+    observers,
+    serving,
+    proxy,
+    sockets,
+    reload,
+    health,
+    now,
+  });
+  const admin = adminListener?.server;
   const probes = config.probes && createProbesListener(health);
   const control =
     config.control &&
@@ -149,10 +166,10 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
 
   const shim: RunningShim = {
     get url() {
-      return 'socket' in config.listen.address ? `unix:${config.listen.address.socket}` : urlOf(server, scheme);
+      return addressOf(server, config.listen);
     },
     get adminUrl() {
-      return admin && urlOf(admin);
+      return admin && config.admin && addressOf(admin, config.admin);
     },
     get probesUrl() {
       return probes && urlOf(probes);
@@ -161,9 +178,12 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
       return server.maxConnections;
     },
     asked,
+    config: serving.config,
     async apply(next) {
       const take = await serving.prepare(next);
       listener.apply(next.listen.tls);
+      adminListener?.apply(next.admin);
+      if (next.gateway.origin !== serving.config().gateway.origin) recent?.gatewayChanged();
       const waiting = take();
       expiry.loaded(next.certificates);
       server.maxConnections = connectionsFor(next.limits.connections, descriptors);
@@ -171,9 +191,8 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
       recheckConnections();
       return waiting;
     },
-    reloaded(fault, waiting = []) {
-      if (fault !== undefined) reloadDetail = `the last reload failed, the one before runs: ${fault}`;
-      else reloadDetail = waiting.length > 0 ? `a restart is due for ${waiting.join(', ')}` : undefined;
+    reloaded(fault, waiting = [], faults = []) {
+      reload.told(now(), fault, waiting, faults);
       metrics?.reloaded(fault === undefined, Date.now());
     },
     reopen() {
@@ -188,7 +207,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
 
   try {
     await listen(server, config.listen.address, umask);
-    if (admin && config.admin) await listen(admin, config.admin);
+    if (admin && config.admin) await listen(admin, config.admin.address, umask);
     if (probes && config.probes) await listen(probes, config.probes);
     if (control && config.control) await listen(control, { ...config.control, mode: 0o600 }, umask);
   } catch (error) {
@@ -198,6 +217,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
   return shim;
 
   function endRequests(): Promise<void> {
+    if (!draining) adminListener?.drain();
     draining ??= drain();
     return draining;
   }
@@ -236,6 +256,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     // Also of one that stopped listening before: it waits for them.
     for (const one of servers) one.closeAllConnections();
     listener.closeAll();
+    adminListener?.closeHandshakes();
     // A handshake that waits for a folder which never answers is not waited for.
     const recorded = Promise.race([
       sockets.closed(),
@@ -248,14 +269,16 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
   function recheckAll(): void {
     proxy.recheck();
     sockets.recheck();
-    const { listen, certificates } = serving.config();
-    if (listen.tls && performance.now() - connectionsLooked >= listen.tls.recheck) recheckConnections();
+    const { listen, admin, certificates } = serving.config();
+    const every = listen.tls?.recheck ?? admin?.tls?.recheck;
+    if (every !== undefined && performance.now() - connectionsLooked >= every) recheckConnections();
     expiry.look(certificates);
   }
 
   function recheckConnections(): void {
     connectionsLooked = performance.now();
     listener.recheck();
+    adminListener?.recheck();
   }
 
   function endAll(): void {

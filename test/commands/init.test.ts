@@ -44,7 +44,7 @@ void t.test('a file that loads, and is not written over', async (t) => {
   t.match(world.err(), /shim.config.yaml is written.\nNext:\n  export OPENCLAW_GATEWAY_TOKEN=/);
   const { config: loaded } = await loadConfig(path, configWorld(world));
   t.equal(loaded.gateway.origin, 'http://127.0.0.1:18789');
-  t.same(loaded.admin, { host: '127.0.0.1', port: 18781 });
+  t.same(loaded.admin?.address, { host: '127.0.0.1', port: 18781 });
   const before = readFileSync(path, 'utf8');
   t.equal(await runInit(world, { config, keepToken: true }), 1);
   t.match(world.err(), /shim.config.yaml exists; --force writes over it/);

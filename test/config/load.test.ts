@@ -45,7 +45,7 @@ void t.test('values as they are written', async (t) => {
   t.same([...config.listen.origins], ['https://app.example']);
   t.equal(config.listen.trustedProxies?.check('10.200.0.1'), true);
   t.equal(config.listen.trustedProxies?.check('11.0.0.1'), false);
-  t.same(config.admin, { host: '127.0.0.1', port: 18781 });
+  t.same(config.admin?.address, { host: '127.0.0.1', port: 18781 });
   t.same(config.limits, { body: 512 * 1024, headerBytes: 1024, connections: 3 });
   t.same(config.stream, { heartbeat: 0, gatewayIdle: 120_000, endAtExpiry: false });
   t.same(config.drain, { delay: 5_000, timeout: 500 });

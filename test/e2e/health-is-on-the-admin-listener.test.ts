@@ -35,7 +35,7 @@ void t.test('/livez tells of the process, /readyz of listener and gateway', asyn
 void t.test('nothing else is there, and no other name reaches it', async (t) => {
   const { adminUrl } = await startStack(t);
   const admin = Number(new URL(adminUrl).port);
-  t.equal((await ask(admin, 'GET /')).status, 404);
+  t.equal((await ask(admin, 'GET /status')).status, 404);
   t.equal((await ask(admin, 'GET /livez?x')).status, 404);
   t.equal((await ask(admin, 'GET /v1/models')).status, 404);
   t.equal((await ask(admin, 'POST /livez')).status, 405);

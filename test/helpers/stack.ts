@@ -71,15 +71,15 @@ export interface Stack {
   /** The log line of the next request that ends. */
   readonly nextLine: () => Promise<Record<string, unknown>>;
   readonly drain: () => Promise<void>;
-  /** Takes other callers, as a reload does. */
-  readonly reload: (callers?: string) => Promise<void>;
+  /** Takes other callers, or another `admin`, as a reload does. */
+  readonly reload: (callers?: string, admin?: string) => Promise<void>;
 }
 
 /** Starts both; everything ends with the test. */
 export async function startStack(t: Test, options: StackOptions = {}): Promise<Stack> {
   const gateway = await startGateway({ auth: { mode: 'token', token: GATEWAY_SECRET }, ...options.gateway });
   t.teardown(() => gateway.close());
-  const textWith = (who: string): string =>
+  const textWith = (who: string, admin = options.admin ?? '{ port: 0 }'): string =>
     [
       `listen: ${options.listen ?? '{ host: 127.0.0.1, port: 0 }'}`,
       `gateway:\n  url: ${options.gatewayUrl ?? gateway.url}`,
@@ -87,13 +87,13 @@ export async function startStack(t: Test, options: StackOptions = {}): Promise<S
       options.gatewayTls === undefined ? '' : `  tls: ${options.gatewayTls}`,
       options.deviceStore === undefined ? '' : `  deviceStore: ${options.deviceStore}`,
       who,
-      `admin: ${options.admin ?? '{ port: 0 }'}`,
+      `admin: ${admin}`,
       options.more ?? '',
     ].join('\n');
-  const load = async (who: string): Promise<Config> => {
+  const load = async (who: string, admin?: string): Promise<Config> => {
     const env = { SECRET: GATEWAY_SECRET, ...options.env };
     const world = { readFile: (path: string) => options.files?.[path] ?? '', env, home: '/nowhere', now: Date.now() };
-    return (await parseConfig('test.yaml', textWith(who), world)).config;
+    return (await parseConfig('test.yaml', textWith(who, admin), world)).config;
   };
   const config = await load(options.callers ?? callers());
 
@@ -124,7 +124,7 @@ export async function startStack(t: Test, options: StackOptions = {}): Promise<S
     lines,
     nextLine: () => new Promise((resolve) => waiting.push(resolve)),
     drain: () => shim.drain(),
-    reload: async (who = options.callers ?? callers()) => void (await shim.apply(await load(who))),
+    reload: async (who = options.callers ?? callers(), admin) => void (await shim.apply(await load(who, admin))),
   };
 }
 

@@ -9,6 +9,8 @@ import { configure, env, run } from '../helpers/command-line.ts';
 import { serve, type Served } from '../helpers/process.ts';
 import { GATEWAY_SECRET } from '../helpers/stack.ts';
 
+const ADMIN = 'k3Zq8vT1xYwQmLp0RsTuVwXy';
+
 void t.test('wait', async (t) => {
   const gateway = await startGateway({ auth: { mode: 'token', token: GATEWAY_SECRET } });
   t.teardown(() => gateway.close());
@@ -27,6 +29,36 @@ void t.test('wait', async (t) => {
   t.equal(late.code, 1, 'the gateway is gone');
   t.match(late.stderr, /not ready after 300ms: gateway: it does not answer its health route/);
   t.equal((await run(['wait', '-c', file, '--live'], { env })).code, 0, 'it lives all the same');
+});
+
+void t.test('wait asks the admin listener wherever it is, and however it is guarded', async (t) => {
+  const gateway = await startGateway({ auth: { mode: 'token', token: GATEWAY_SECRET } });
+  t.teardown(() => gateway.close());
+  const file = await configure(t, gateway.url);
+  const text = await readFile(file, 'utf8');
+  const ca = await makeAuthority();
+  const { cert, key } = await ca.issue({ dns: ['shim.test'], usage: ['serverAuth'] });
+  for (const [name, content] of Object.entries({ 'ca.crt': ca.cert, 'tls.crt': cert, 'tls.key': key })) {
+    await writeFile(join(dirname(file), name), content, { mode: 0o600 });
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'shim-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const wait = () => run(['wait', '-c', file, '--timeout', '3s'], { env: { ...env, ADMIN } });
+  const configured = (admin: string): Promise<void> => writeFile(file, text.replace('admin: { port: 0 }', admin));
+  const tls = 'tls: { cert: tls.crt, key: tls.key';
+  for (const settings of [`{ socket: ${folder}/a`, '{ port: 0, token: { env: ADMIN }', `{ port: 0, ${tls} }`]) {
+    await configured(`admin: ${settings} }`);
+    const shim = await serve(t, ['-c', file], { env: { ...env, ADMIN } });
+    const at = String(shim.listening.admin);
+    if (at.startsWith('http')) await configured(`admin: ${settings.replace('port: 0', `port: ${new URL(at).port}`)} }`);
+    t.equal((await wait()).code, 0, settings);
+    shim.child.kill('SIGTERM');
+    await shim.ended;
+  }
+  await configured(`admin: { port: 1, ${tls}, clientCa: ca.crt } }`);
+  const guarded = await wait();
+  t.equal(guarded.code, 2);
+  t.match(guarded.stderr, /an admin listener that wants a client certificate: add "probes: \{\}"/);
 });
 
 void t.test('wait --live without an admin listener asks the public one', async (t) => {
