@@ -35,7 +35,9 @@ const { metafile } = await build({
 chmodSync('dist/main.js', 0o755);
 
 const packages = new Set(
-  [...Object.keys(metafile.inputs), ...page.inputs].flatMap((path) => /(?:^|\/)node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? []),
+  [...Object.keys(metafile.inputs), ...page.inputs].flatMap(
+    (path) => /(?:^|\/)node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? [],
+  ),
 );
 const licences = [...packages].sort().map((name) => {
   const folder = `node_modules/${name}`;

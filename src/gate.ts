@@ -30,7 +30,7 @@ export interface GateParts {
   readonly config: Config;
   readonly callers: CallerTable;
   readonly authorize: Authorize;
-  readonly limiter: Pick<Limiter, 'admit' | 'failedLogin' | 'failsTooOften'>;
+  readonly limiter: Pick<Limiter, 'admit' | 'failedLogin' | 'unanswered' | 'failsTooOften'>;
   /** Whether nothing may pass, since the audit is required and cannot be written. */
   readonly unaudited: () => boolean;
   readonly presenter: Presenter;
@@ -71,9 +71,11 @@ export function createGate(parts: GateParts): Gate {
         about.origin = head.origin;
         if (facts.method === 'OPTIONS' && head.requestMethod !== undefined) return { kind: 'preflight', about };
       }
-      if (listen.health && !facts.upgrade && isHealth(facts)) {
-        return unaudited() ? { ...refuse('audit_unavailable'), about } : anonymous(about, facts);
-      }
+      const health = (): Decision =>
+        unaudited() ? { ...refuse('audit_unavailable'), about } : anonymous(about, facts);
+      const asksHealth = listen.health && !facts.upgrade && isHealth(facts);
+      // A shim that asks for its callers is told what they would meet.
+      if (asksHealth && head.onBehalf.length === 0) return health();
       if (metadata && !facts.upgrade && asksForMetadata(facts)) {
         return { kind: 'metadata', about, body: metadata.documentFor(head.hostField) };
       }
@@ -83,7 +85,7 @@ export function createGate(parts: GateParts): Gate {
       // 1 authenticate
       const authorization = upgrade?.authorization ?? head.authorization;
       const { certificate } = facts;
-      const limited = (): boolean => limiter.failsTooOften(peer);
+      const limited = () => limiter.failsTooOften(peer);
       const shown = { authorization, assertion: head.assertion, certificate, limited };
       const told = (refusal: Refusal): Refusal =>
         metadata ? { ...refusal, resourceMetadata: metadata.urlFor(head.hostField) } : refusal;
@@ -105,6 +107,7 @@ export function createGate(parts: GateParts): Gate {
         about.scopes = caller.scopes;
 
         // 2 authorize
+        if (asksHealth) return health();
         if (upgrade) return admitSocket(facts, head, caller, upgrade.protocol, about);
         const request = { method: facts.method, path: target.path, openclaw: head.openclaw, now: now() };
         const permission = authorize(caller, request, (route) => (about.route = route));
@@ -167,6 +170,7 @@ export function createGate(parts: GateParts): Gate {
     if (credential.kind === 'caller' && !away) return credential;
     const tokenId = credential.kind === 'caller' ? credential.token?.id : credential.tokenId;
     const refusal = away ? awayFrom(credential, caller, peer) : (credential as Refusal);
+    if (credential.kind === 'refuse' && credential.unanswered) limiter.unanswered(peer);
     if (UNCOUNTED.has(refusal.code)) return refusal;
     const retryAfter = limiter.failedLogin(peer, tokenId);
     if (retryAfter === undefined) return refusal;
@@ -255,9 +259,11 @@ function isHealth({ method, target }: RequestFacts): boolean {
 /** Nothing of the caller's and no secret goes with it. */
 function anonymous(about: About, { method, target }: RequestFacts): Forward {
   const route: Route = { method, template: target, scope: 'operator.read' };
+  // Whoever asks, it is nobody's: no policy is looked at again.
+  const { caller: _, ...nobody } = about;
   return {
     kind: 'forward',
-    about: { ...about, route },
+    about: { ...nobody, route },
     route,
     headers: ['x-openclaw-scopes', '', ...(about.trace ? ['traceparent', about.trace.traceparent] : [])],
     hasBody: false,

@@ -1,6 +1,6 @@
 /** What was let through, judged again: by the same tables, with what is known by now. */
 import { actFor } from './callers/on-behalf.ts';
-import type { CallerTable } from './callers/table.ts';
+import type { CallerTable, Unauthenticated } from './callers/table.ts';
 import type { Config } from './config/config.ts';
 import type { About } from './decision.ts';
 import { isExpired, refuse, type Refusal } from './errors.ts';
@@ -43,12 +43,16 @@ export function createRecheck({ config: { stream }, callers, unaudited, now }: R
   return (about, starting) => {
     const { caller: name, token, assertion, certificate, onBehalf, policy, route, peer, tools, socket } = about;
     if (name === undefined || route === undefined) return undefined;
+    const ended = ({ tokenId }: Unauthenticated): Token | undefined =>
+      [token, assertion].find((one) => one?.id === tokenId);
     const credential = callers.find({ token, assertion, certificate }, now());
     if (credential.kind === 'refuse') {
       // Nobody can tell whether it still holds: what runs may have been paid for, what starts must not.
       const unknown = credential.code === 'identity_unavailable';
-      if (starting || !(unknown || (isExpired(credential) && outlives(token, socket !== undefined)))) return credential;
-      if (unknown) return undefined;
+      if (starting || !(unknown || (isExpired(credential) && outlives(ended(credential), socket !== undefined))))
+        return credential;
+      // Nor whom it names, where nothing was ever heard of its provider.
+      if (unknown && credential.caller === undefined) return undefined;
     }
     const { caller: owner } = credential;
     if (owner === undefined) return credential as Refusal;
@@ -71,7 +75,7 @@ export function createRecheck({ config: { stream }, callers, unaudited, now }: R
     return unaudited() ? refuse('audit_unavailable') : undefined;
   };
 
-  /** Whether what runs may go on though the time of its credential is over. */
+  /** Whether what runs may go on though the time of this is over; `undefined` is a certificate. */
   function outlives(token: Token | undefined, socket: boolean): boolean {
     if (stream.endAtExpiry === false) return true;
     if (token === undefined || !('claims' in token)) return false;

@@ -134,7 +134,8 @@ interface Fault {
 const FULL: GateParts['limiter'] = {
   admit: () => refuse('too_many_sockets'),
   failedLogin: () => undefined,
-  failsTooOften: () => false,
+  failsTooOften: () => undefined,
+  unanswered: () => undefined,
 };
 const FAULTS: readonly Fault[] = [
   { says: '400 HTTP/1.1 is required (nginx: proxy_http_version 1.1)', facts: { httpVersion: '1.0' } },

@@ -9,7 +9,7 @@ import { whileValid, type Answer, type Asked, type Claims, type VouchedToken } f
 /** Milliseconds that a question may take. */
 const ASK_MS = 5_000;
 const MOST_IN_FLIGHT = 16;
-/** Of these, questions about tokens of requests that run already: those of new requests must have room. */
+/** Of these, questions about tokens of requests that run already: those of new requests must have room, and wait for them. */
 const MOST_AGAIN = 8;
 /** Of each kind: tokens that somebody makes up must not push out those that are good. */
 const MOST_REMEMBERED = 10_000;
@@ -50,6 +50,8 @@ export interface Answers<T extends VouchedToken> {
    * @returns what is known of it, where that is new enough: nobody is asked
    */
   recall(hash: string, now: number): Answer<T> | undefined;
+  /** @returns whether a token was good before, also where that is too long ago */
+  knows(hash: string): boolean;
   /**
    * @param hash SHA-256 of the token, 64 lower-case hex digits
    * @returns what is known of it, at once where that is new enough; `identity_unavailable` where it cannot be told
@@ -89,6 +91,7 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
   const good = new Map<string, Known<T>>();
   const bad = new Map<string, Known<T>>();
   const flights = new Map<string, Promise<Answer<T>>>();
+  const again = new Set<string>();
   /** To be asked about again, in this order. */
   const waiting = new Map<string, RawToken>();
   let closed = false;
@@ -97,6 +100,7 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
 
   return {
     recall,
+    knows: (hash) => good.has(hash),
     verify(raw, hash, now) {
       const known = recall(hash, now);
       if (known) return known;
@@ -136,8 +140,9 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
 
   function askAgain(): void {
     for (const [hash, raw] of waiting) {
-      if (flights.size >= MOST_AGAIN) return;
+      if (again.size >= MOST_AGAIN || flights.size >= MOST_IN_FLIGHT) return;
       waiting.delete(hash);
+      again.add(hash);
       void fly({ raw, hash });
     }
   }
@@ -149,6 +154,7 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
     if (under || flights.size >= MOST_IN_FLIGHT) return under;
     const flight = attempt(asked).finally(() => {
       flights.delete(hash);
+      again.delete(hash);
       askAgain();
     });
     flights.set(hash, flight);
@@ -176,7 +182,7 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
         outage = { last: now };
         deps.logger.warn({ from: who, reason }, 'tokens cannot be asked about: new ones get 503');
       }
-      return unavailable(asked.hash, `${who}: ${reason}`);
+      return { ...unavailable(asked.hash, `${who}: ${reason}`), unanswered: true };
     }
   }
 
@@ -213,4 +219,32 @@ function remember<T>(all: Map<string, T>, hash: string, one: T): void {
     all.delete(oldest);
   }
   all.set(hash, one);
+}
+
+/** Why nobody is to be asked for a peer: its logins failed too often, or too many questions for it had no answer. */
+export type Limited = (() => 'failed' | 'unanswered' | undefined) | undefined;
+
+/**
+ * A token that was good before is asked about all the same: others at its address must not shut it out.
+ *
+ * @param answers who would be asked
+ * @param raw the token
+ * @param hash its SHA-256, 64 lower-case hex digits
+ * @param now milliseconds since the epoch
+ * @param limited asked only for a token that nothing is known of
+ * @returns what `verify` of the answers returns; `invalid_token` or `identity_unavailable` where nobody is asked
+ */
+export function askUnlessLimited<T extends VouchedToken>(
+  answers: Answers<T>,
+  raw: RawToken,
+  hash: string,
+  now: number,
+  limited: Limited,
+): Answer<T> | Promise<Answer<T>> {
+  const known = answers.recall(hash, now);
+  if (known) return known;
+  const why = answers.knows(hash) ? undefined : limited?.();
+  if (why === undefined) return answers.verify(raw, hash, now);
+  if (why === 'failed') return invalid(hash, 'not asked about: too many failed logins');
+  return unavailable(hash, 'not asked about: too many questions for this peer had no answer');
 }

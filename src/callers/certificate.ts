@@ -48,7 +48,8 @@ export type ClientTrust = (certificate: ClientCertificate, now: number) => boole
 
 /**
  * Answers for connections that were verified under an earlier CA bundle. One that this bundle has verified, or an
- * earlier one of which it has every authority, is trusted; of others the signatures are followed.
+ * earlier one of which it has every authority, is trusted; of others only the path that OpenSSL had verified, where its
+ * authority is still in the bundle. No other path is looked for: that would take all of OpenSSL's rules.
  *
  * @param ca the bundle, PEM; without one nobody is trusted
  * @returns the function that answers. It is always "no" out of the certificate's own time.
@@ -67,7 +68,7 @@ export function createClientTrust(ca: string | undefined): ClientTrust {
     let until = known.get(certificate);
     if (until === undefined) {
       bundle ??= readBundle(ca);
-      until = follow(certificate.chain, bundle, now);
+      until = follow(certificate.chain, verifiedBy === undefined ? bundle : readBundle(verifiedBy), bundle, now);
       known.set(certificate, until);
     }
     return now < until;
@@ -92,24 +93,30 @@ function readBundle(ca: string): ReadonlyMap<string, X509Certificate> {
 }
 
 /**
- * From signer to signer, each looked at once, up to a self-signed authority of the bundle: as OpenSSL does, for which
- * an intermediate alone is no root.
+ * From signer to signer, up to a self-signed authority of the bundle: as OpenSSL does, for which an intermediate alone
+ * is no root. Where there are two signers, such as one that is signed across, it is not known which path was verified.
  */
-function follow(chain: readonly X509Certificate[], bundle: ReadonlyMap<string, X509Certificate>, now: number): number {
+function follow(
+  chain: readonly X509Certificate[],
+  earlier: ReadonlyMap<string, X509Certificate>,
+  bundle: ReadonlyMap<string, X509Certificate>,
+  now: number,
+): number {
   const [leaf, ...rest] = chain;
-  const left = new Set([...bundle.values(), ...rest]);
-  const climb = (from: X509Certificate, until: number): number => {
-    if (bundle.has(from.fingerprint256) && signs(from, from)) return until;
-    for (const signer of left) {
-      const notAfter = Date.parse(signer.validTo);
-      if (!signer.ca || !(Date.parse(signer.validFrom) <= now) || !(now < notAfter) || !signs(signer, from)) continue;
-      left.delete(signer);
-      const found = climb(signer, Math.min(until, notAfter));
-      if (found > 0) return found;
-    }
-    return 0;
-  };
-  return leaf ? climb(leaf, Infinity) : 0;
+  const left = new Map([...earlier, ...rest.map((one) => [one.fingerprint256, one] as const)]);
+  let until = Infinity;
+  for (let at = leaf; at;) {
+    if (signs(at, at)) return bundle.has(at.fingerprint256) ? until : 0;
+    const signed = at;
+    const [signer, another] = [...left.values()].filter((one) => one.ca && signs(one, signed));
+    if (!signer || another) return 0;
+    const notAfter = Date.parse(signer.validTo);
+    if (!(Date.parse(signer.validFrom) <= now) || !(now < notAfter)) return 0;
+    until = Math.min(until, notAfter);
+    left.delete(signer.fingerprint256);
+    at = signer;
+  }
+  return 0;
 }
 
 function signs(signer: X509Certificate, signed: X509Certificate): boolean {

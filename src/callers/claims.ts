@@ -46,6 +46,8 @@ const SPACED: ReadonlySet<string> = new Set(['scope', 'scp']);
  * @returns the caller, or why there is none
  */
 export function callerFrom(rules: ClaimRules, claims: Claims): Named | Nameless {
+  // RFC 7800: it is good only together with a key, whose proof is not asked for here (RFC 8705, RFC 9449).
+  if (Object.hasOwn(claims, 'cnf')) return { fault: 'it is bound to a key (cnf), and no bearer token' };
   for (const { claim, values } of rules.match) {
     const found = claimAt(claims, claim);
     const all: readonly unknown[] = Array.isArray(found) ? found : [found];

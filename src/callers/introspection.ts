@@ -12,6 +12,9 @@ import { createClaimJudge, type Vouched, type VouchedToken } from './vouched.ts'
 /** Seconds by which clocks may differ, as it is for issuers. */
 const CLOCK_TOLERANCE = 30;
 
+/** RFC 6749 section 5.2. */
+const ABOUT_CLIENT: ReadonlySet<unknown> = new Set(['invalid_client', 'unauthorized_client']);
+
 /** A token that was introspected. */
 export interface IntrospectedToken extends VouchedToken {
   /** Name of the section. */
@@ -78,7 +81,7 @@ export async function createIntrospector(config: IntrospectionConfig, deps: Intr
             const reach = { ca, cert, key, lookup: deps.lookup, signal };
             const answer = await exchange(url, { method, headers, body: body.toString() }, reach);
             if (!isAboutToken(answer)) return responseOf(answer);
-            no = 'the endpoint takes none of its kind (400)';
+            no = `the endpoint takes none of its kind (${answer.status})`;
             return Response.json({ active: false });
           },
         });
@@ -96,11 +99,10 @@ export async function createIntrospector(config: IntrospectionConfig, deps: Intr
   );
 }
 
-/** Some take no JWTs, though RFC 7662 section 2.2 has nothing of it: a login that failed, and no outage. */
+/** Some take no JWTs, or none so long, though RFC 7662 section 2.2 has nothing of it: a login that failed, and no outage. */
 function isAboutToken(answer: Exchanged): boolean {
-  if (answer.status !== 400) return false;
-  const { error } = readJson(answer);
-  return error === 'invalid_request' || error === 'unsupported_token_type';
+  if (answer.status === 413) return true;
+  return answer.status === 400 && !ABOUT_CLIENT.has(readJson(answer).error);
 }
 
 /** @throws Error for what is no answer about a token; oauth4webapi looks at the rest */

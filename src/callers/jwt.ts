@@ -4,6 +4,7 @@ import { tokenId } from '../config/callers.ts';
 import type { IssuerConfig, TokenHeader } from '../config/issuers.ts';
 import type { Refusal } from '../errors.ts';
 import type { Caller, RawToken, Token } from '../types.ts';
+import { askUnlessLimited, type Limited } from './answers.ts';
 import { claimChecks, type Passed } from './checks.ts';
 import type { KeySet } from './key-set.ts';
 import { createKeys, type Keys, type KeysDeps, type KeysState } from './keys.ts';
@@ -54,6 +55,7 @@ export interface JwtVerifier {
    * @param token anything that `isJwtShape`
    * @param hash its SHA-256, 64 lower-case hex digits
    * @param header where it was shown: each issuer has one place for its tokens
+   * @param limited as of `askUnlessLimited`, for tokens under review
    * @returns the caller; a refusal with a 401 code whose reason quotes nothing of the token; `identity_unavailable`
    *   where it cannot be told
    */
@@ -62,6 +64,7 @@ export interface JwtVerifier {
     hash: string,
     header: TokenHeader,
     now: number,
+    limited?: Limited,
   ): Verified | Unauthenticated | Promise<Verified | Unauthenticated>;
   /**
    * Whom a token names by now, for a request that was let through before, by this verifier or an earlier one.
@@ -116,14 +119,14 @@ export async function createJwtVerifier(
       const read = readUnverified(token);
       return typeof read !== 'string' && trusted.has(read.iss);
     },
-    verify(token, hash, header, now) {
+    verify(token, hash, header, now, limited) {
       const known = remembered.get(hash);
       if (known?.token.header === header) {
         const answer = judge(known.token, now, known.caller);
-        if (answer.kind === 'caller' || answer.caller) return answer;
+        if (answer.kind === 'caller' || (answer.caller && answer.code !== 'identity_unavailable')) return answer;
         remembered.delete(hash);
       }
-      return verifyAnew(token, hash, header, now);
+      return verifyAnew(token, hash, header, now, limited);
     },
     find(token, now) {
       const review = trusted.get(token.issuer)?.review;
@@ -156,7 +159,8 @@ export async function createJwtVerifier(
     // Its end holds whether its provider can be asked or not.
     if (now >= expires) return timeWrong('expired_token', id, caller);
     if (now < notBefore) return timeWrong('not_yet_valid_token', id, caller);
-    return set ? { kind: 'caller', caller, token } : unavailable(token.hash, `no keys of ${issuer.config.name}`);
+    if (set) return { kind: 'caller', caller, token };
+    return { ...unavailable(token.hash, `no keys of ${issuer.config.name}`), caller };
   }
 
   async function verifyAnew(
@@ -164,6 +168,7 @@ export async function createJwtVerifier(
     hash: string,
     place: TokenHeader,
     now: number,
+    limited: Limited,
   ): Promise<Verified | Unauthenticated> {
     const read = readUnverified(token);
     if (typeof read === 'string') return invalid(hash, read);
@@ -175,7 +180,7 @@ export async function createJwtVerifier(
     deps.passed?.({ check: 'issuer', issuer: config });
     const about = `a token of ${config.name}: `;
     if (config.header !== place) return invalid(hash, `${about}it was shown in ${place}`);
-    if (review) return reviewed(await review.verify(token, hash, now));
+    if (review) return reviewed(await askUnlessLimited(review, token, hash, now, limited));
     if (!config.algorithms.includes(header.alg)) return invalid(hash, `${about}its alg is not allowed`);
     if (header.crit !== undefined) return invalid(hash, `${about}it has crit`);
     if (header.kid !== undefined && typeof header.kid !== 'string') return invalid(hash, `${about}its kid is no text`);
@@ -204,7 +209,8 @@ export async function createJwtVerifier(
           return accept(checked.payload, id);
         }
         const { code, message, claim, reason, payload } = checked;
-        if (code === 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED') continue;
+        // Without a code: a key that is too weak, which says nothing of the others.
+        if (code === undefined || code === 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED') continue;
         if (payload) tellClaims(payload, checked);
         // Its signature and what comes before the times in jose's order, issuer and audience, are right by then.
         if (code === 'ERR_JWT_EXPIRED') return outOfTime('expired_token', payload);
@@ -243,13 +249,17 @@ export async function createJwtVerifier(
       deps.passed?.({ check: 'time' });
       const expires = Math.floor(exp * 1_000) + clockTolerance;
       const begins = Math.max(nbf ?? -Infinity, iat ?? -Infinity) * 1_000 - clockTolerance;
+      // As a text: a tree of small objects takes many times the memory, ten thousand times over.
+      const text = JSON.stringify(claims);
       const verified: VerifiedToken = {
         hash,
         id: tokenId(hash),
         expires,
         ...(begins > -Infinity && { notBefore: begins }),
         issuer: config.issuer,
-        claims,
+        get claims() {
+          return JSON.parse(text) as Json;
+        },
         header: config.header,
         keyId,
         rules,

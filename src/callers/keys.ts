@@ -159,7 +159,10 @@ function fetchedKeys(
       const { body, maxAge = AGE_MS } = await fetchKeys();
       if (!Array.isArray(body.keys)) throw new Error('the key set has no keys');
       const text = JSON.stringify(body.keys);
-      if (!set || text !== published) set = publishedKeys(body.keys, local);
+      const next = set && text === published ? set : publishedKeys(body.keys, local);
+      // A provider that is half up must not end what its last keys are good for.
+      if (next.ids.size === 0) throw new Error('the key set has no key that can be used');
+      set = next;
       published = text;
       heard = began;
       if (failures > 0) logger.info({ issuer: issuer.name }, 'the keys of an issuer are fetched again');
@@ -194,6 +197,7 @@ function fetchedKeys(
       if (body.issuer !== issuer.issuer) throw new Error('the discovery document is of another issuer');
       const { jwks_uri: url } = body;
       if (typeof url !== 'string' || !URL.canParse(url)) throw new Error('the discovery document has no jwks_uri');
+      if (from.url.startsWith('https:') && !url.startsWith('https:')) throw new Error('jwks_uri is no https URL');
       // The bearer goes to the host of the configuration, and to others only where the issuer's own CA vouches for them.
       const trusted = ca !== undefined || new URL(url).origin === new URL(from.url).origin;
       return await fetchJson(url, trusted ? options : { ...options, bearer: undefined });

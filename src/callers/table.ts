@@ -4,6 +4,7 @@ import { refuse, type Refusal } from '../errors.ts';
 import { tokenId } from '../config/callers.ts';
 import { LONGEST_TOKEN, readBearer } from '../headers/bearer.ts';
 import type { Caller, ClientCertificate, RawToken, Token } from '../types.ts';
+import { askUnlessLimited, type Limited } from './answers.ts';
 import type { IntrospectedToken, Introspector } from './introspection.ts';
 import type { JwtVerifier, VerifiedToken } from './jwt.ts';
 import { isJwtShape, LONGEST_JWT } from './unverified.ts';
@@ -16,7 +17,7 @@ export interface Shown {
   readonly assertion?: string | undefined;
   readonly certificate?: ClientCertificate | undefined;
   /** Whether nobody is to be asked for this peer, whose logins failed too often. */
-  readonly limited?: () => boolean;
+  readonly limited?: Limited;
 }
 
 /** Who verifies tokens that are not in the table. */
@@ -37,6 +38,8 @@ export interface Authenticated {
 export type Unauthenticated = Refusal & {
   /** Id of the token that was shown, known or not; for the count of failed logins. */
   readonly tokenId?: string | undefined;
+  /** Whether somebody was asked about it, and did not answer. */
+  readonly unanswered?: true;
   /** Who would be named, where only the time of a credential is wrong. */
   readonly caller?: Caller;
 };
@@ -120,7 +123,7 @@ export function createCallerTable(
         return refuse('invalid_token', { reason: `not a b64token of 24 to ${longest} characters` });
       }
       const named = bearer === 'missing' ? undefined : lookUp(bearer.token, now, limited);
-      const asserted = assertion === undefined ? undefined : verifyAssertion(assertion as RawToken, now);
+      const asserted = assertion === undefined ? undefined : verifyAssertion(assertion as RawToken, now, limited);
       if (!(named instanceof Promise) && !(asserted instanceof Promise)) {
         return judge(beside(named, asserted), certificate, now);
       }
@@ -132,42 +135,26 @@ export function createCallerTable(
   };
 
   /** The first table that a token belongs to decides about it. */
-  function lookUp(token: RawToken, now: number, limited: Shown['limited']): Answer | Promise<Answer> {
+  function lookUp(token: RawToken, now: number, limited: Limited): Answer | Promise<Answer> {
     const hash = hashToken(token);
     const entry = byHash.get(hash);
     const confirmed = timingSafeEqual(Buffer.from(hash, 'hex'), entry?.digest ?? nobody);
     if (entry && confirmed) return whileValid(entry, now);
     if (!isMinted(token)) {
       if (jwts && isJwtShape(token) && !(introspector && !jwts.claims(token))) {
-        return jwts.verify(token, hash, 'authorization', now);
+        return jwts.verify(token, hash, 'authorization', now, limited);
       }
-      if (introspector) return introspect(introspector, token, hash, now, limited);
+      if (introspector) return askUnlessLimited(introspector, token, hash, now, limited);
     }
     const typo = isMintedShape(token) && !hasValidChecksum(token);
     const reason = typo ? 'checksum mismatch: mistyped or cut' : 'unknown token';
     return { ...refuse('invalid_token', { reason }), tokenId: tokenId(hash) };
   }
 
-  function introspect(
-    asked: Introspector,
-    token: RawToken,
-    hash: string,
-    now: number,
-    limited: Shown['limited'],
-  ): Answer | Promise<Answer> {
-    const known = asked.recall(hash, now);
-    if (known) return known;
-    if (!limited?.()) return asked.verify(token, hash, now);
-    return {
-      ...refuse('invalid_token', { reason: 'not asked about: too many failed logins' }),
-      tokenId: tokenId(hash),
-    };
-  }
-
   /** Without an issuer whose tokens come so, it is a header like any other. */
-  function verifyAssertion(assertion: RawToken, now: number): Answer | undefined | Promise<Answer> {
+  function verifyAssertion(assertion: RawToken, now: number, limited: Limited): Answer | undefined | Promise<Answer> {
     if (!jwts?.headers.has('cf-access-jwt-assertion')) return undefined;
-    return jwts.verify(assertion, hashToken(assertion), 'cf-access-jwt-assertion', now);
+    return jwts.verify(assertion, hashToken(assertion), 'cf-access-jwt-assertion', now, limited);
   }
 
   function findToken(token: Pick<Token, 'hash'>, now: number): Answer {
@@ -187,7 +174,8 @@ export function createCallerTable(
   function beside(bearer: Answer | undefined, asserted: Answer | undefined): Answer | undefined {
     if (!bearer || !asserted) return bearer ?? asserted;
     if (bearer.kind === 'refuse') return bearer;
-    if (asserted.kind === 'refuse') return asserted;
+    // Where its time alone is wrong, it is still the bearer that names the caller.
+    if (asserted.kind === 'refuse') return asserted.caller ? { ...asserted, caller: bearer.caller } : asserted;
     if (credentials !== 'bearer' && bearer.caller.name !== asserted.caller.name) {
       const names = `${asserted.caller.name}, and the token ${bearer.caller.name}`;
       return refuse('invalid_token', { message: TWO_CALLERS, reason: `the assertion names ${names}` });
@@ -216,7 +204,7 @@ export function createCallerTable(
     const owners = ownersOf(certificate);
     const [owner, another] = owners;
     if (owner === undefined) {
-      const none = `names no caller (${[...certificate.uris, ...certificate.dnsNames].join(', ') || 'it has no name'})`;
+      const none = `names no caller (${namesOf(certificate)})`;
       return bearer ?? refuse('missing_token', { message: NAMELESS, reason: wordsFor(certificate, none) });
     }
     const names = owners.map((caller) => caller.name).join(' and ');
@@ -243,6 +231,14 @@ const TWO_CALLERS =
   'The token and the assertion of Cloudflare Access name two callers. The operator can set listen.credentials to bearer, so that the token alone names the caller.';
 const NAMELESS =
   'The client certificate names no caller here. Its operator can add it to callers[].certificates, or send a token as "Authorization: Bearer <token>".';
+
+/** A certificate has as many names as its authority lets it: the log has the first of them. */
+const MOST_NAMES = 200;
+
+function namesOf({ uris, dnsNames }: ClientCertificate): string {
+  const names = [...uris, ...dnsNames].join(', ') || 'it has no name';
+  return names.length > MOST_NAMES ? `${names.slice(0, MOST_NAMES)}…` : names;
+}
 
 function wrong(certificate: ClientCertificate, how: string): Refusal {
   return refuse('invalid_certificate', { reason: wordsFor(certificate, how) });

@@ -1,6 +1,6 @@
 /** How commands read a configuration. */
 import { resolve } from 'node:path';
-import { ConfigError } from '../config/config.ts';
+import { ConfigError, type Config } from '../config/config.ts';
 import { loadConfig, type LoadedConfig } from '../config/load.ts';
 import { parseDuration } from '../config/units.ts';
 import { watchedWorld } from '../config/watch.ts';
@@ -43,11 +43,17 @@ export async function loadOrTell(world: World, file: string): Promise<LoadedConf
  * @param world where the command runs
  * @param file the configuration, as the user calls it
  * @param names whether the name of the gateway is looked up, which takes as long as the resolver does
+ * @param running what runs, where it is loaded anew
  * @returns the configuration or its faults, and what it was read from
  */
-export async function loadWatched(world: World, file: string, names: 'looked up' | 'as they are'): Promise<Loading> {
+export async function loadWatched(
+  world: World,
+  file: string,
+  names: 'looked up' | 'as they are',
+  running?: Config,
+): Promise<Loading> {
   const { resolve: lookUp, ...nameless } = configWorld(world);
-  const from = names === 'looked up' ? { ...nameless, resolve: lookUp } : nameless;
+  const from = { ...nameless, ...(names === 'looked up' && { resolve: lookUp }), ...(running && { running }) };
   const watched = watchedWorld(from, (path) => resolve(world.cwd, path));
   try {
     return { loaded: await loadConfig(file, watched.world), files: watched.files };

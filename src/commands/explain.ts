@@ -52,7 +52,7 @@ export async function runExplain(world: World, options: ExplainOptions): Promise
   const caller = config.callers.find(({ name }) => name === as);
   if (!caller) {
     const names = config.callers.map(({ name }) => name).join(', ');
-    const issued = config.issuers.length > 0 ? ' (those of issuers: explain --token -)' : '';
+    const issued = config.issuers.length > 0 || config.introspection ? ' (those of a provider: explain --token -)' : '';
     world.stderr(`no caller is named "${as}"; there are: ${names || 'none'}${issued}\n`);
     return EXIT.usage;
   }

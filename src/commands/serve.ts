@@ -24,8 +24,6 @@ export interface ServeOptions {
  */
 export async function runServe(world: World, options: ServeOptions): Promise<number> {
   const { loaded, files } = await loadWatched(world, options.config, 'looked up');
-  // A revocation does not wait for a resolver.
-  const load = (): Promise<Loading> => loadWatched(world, options.config, 'as they are');
   if (loaded instanceof ConfigError) {
     world.stderr(`${loaded.message}\n`);
     return EXIT.config;
@@ -41,6 +39,8 @@ export async function runServe(world: World, options: ServeOptions): Promise<num
     // What a request throws ends that request; this is for what is left. One fault must not end everybody's requests,
     // or whoever can bring it about again keeps the shim down.
     world.onFault((err) => logger.fatal({ err }, 'unexpected error outside every request: it runs on'));
+    // A revocation does not wait for a resolver, and not for a certificate.
+    const load = (): Promise<Loading> => loadWatched(world, options.config, 'as they are', shim.config());
     const reloader = startReloader({ shim, logger, load, files, warnings });
     // Whoever reads that it listens may send a signal at once.
     world.onHangup(() => {

@@ -165,7 +165,10 @@ async function open(before: Pair | undefined, world: World, folder: string): Pro
   }
 }
 
-/** Each file is whole when it gets its name. Without `force` either all of them get theirs, or none. */
+/**
+ * Each file is whole when it gets its name. Without `force` either all of them get theirs, or none; an authority, which
+ * comes first, takes no other's name in any case: another run may have made one by now.
+ */
 function write(path: string, folder: string, made: ReadonlyMap<string, Pair>, force: boolean): void {
   const files = [...made].flatMap(([name, { cert, key }]) => [
     { name: `${name}.key`, text: key, mode: 0o600 },
@@ -180,7 +183,7 @@ function write(path: string, folder: string, made: ReadonlyMap<string, Pair>, fo
     for (const { name, text, mode } of files) writeFileSync(join(fresh, name), text, { mode, flush: true });
     for (const { name } of files) {
       at = join(folder, name);
-      if (force) {
+      if (force && !name.startsWith('ca.')) {
         renameSync(join(fresh, name), join(path, name));
       } else {
         // Unlike a rename, a link fails where a file is.
@@ -189,11 +192,17 @@ function write(path: string, folder: string, made: ReadonlyMap<string, Pair>, fo
       }
     }
   } catch (error) {
-    for (const file of linked) rmSync(file);
+    for (const file of linked) rmSync(file, { force: true });
     const code = codeOf(error);
     if (code === undefined) throw error;
-    const isThere = code === 'EEXIST' && at !== folder;
-    throw new TlsInitError(isThere ? `${at} exists; --force writes over it` : `${at} cannot be written (${code})`);
+    if (code !== 'EEXIST') throw new TlsInitError(`${at} cannot be written (${code})`);
+    if (at === folder) throw new TlsInitError(`${folder} is no folder: name another`);
+    const isAuthority = made.has('ca') && (at === join(folder, 'ca.key') || at === join(folder, 'ca.crt'));
+    throw new TlsInitError(
+      isAuthority
+        ? `${at} is there by now: take it away, or run this once more`
+        : `${at} exists; --force writes over it`,
+    );
   } finally {
     if (fresh !== undefined) rmSync(fresh, { recursive: true, force: true });
   }

@@ -1,8 +1,6 @@
 /** Files of certificates and keys in PEM (RFC 7468), looked at as a whole. No message ever holds a part of a key. */
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
-import { isIP } from 'node:net';
 import { createSecureContext } from 'node:tls';
-import { isHost, isWildcard } from './address.ts';
 import type { Path } from './report.ts';
 import { readSecretFile, type SecretSource } from './secret.ts';
 import { formatInstant } from './units.ts';
@@ -32,13 +30,30 @@ class PemError extends Error {}
  * @param written path of a file with the certificates of authorities
  * @param path where the configuration has it
  * @param source where to look
+ * @param use whom they are to verify
  * @returns what it holds, or `undefined` when a fault was reported
  */
-export function readAuthorities(written: string, path: Path, source: SecretSource): CertificateFile | undefined {
+export function readAuthorities(
+  written: string,
+  path: Path,
+  source: SecretSource,
+  use: keyof typeof USES = 'serverAuth',
+): CertificateFile | undefined {
   return readChecked(written, path, source, (name) => {
     const certificates = parseCertificates(readCertificateFile(name, path, source));
     const file = fileOf(certificates, source.world.now);
     if (file.notAfter === Infinity) throw new PemError('holds no certificate that is valid now');
+    // OpenSSL ends a chain at what signs itself; that may be the certificate of the other side.
+    const canVerify = (one: X509Certificate): boolean =>
+      isValid(one, source.world.now) &&
+      (one.ca || isFor(one, use)) &&
+      one.checkIssued(one) &&
+      one.verify(one.publicKey);
+    if (!certificates.some(canVerify)) {
+      throw new PemError(
+        'holds no certificate that signs itself, and so verifies nobody: it needs the root of the authority',
+      );
+    }
     warnOfExpired(name, certificates, path, source);
     if (certificates.reduce((size, { subject }) => size + nameSize(subject), 0) > MOST_NAME_BYTES) {
       throw new PemError('holds too many authorities: their names do not fit into a handshake (64 KiB)');
@@ -89,21 +104,6 @@ export function readPair(
       throw new PemError(`is not the key of the first certificate in ${written.cert}`);
     }
     return { cert, key: pem };
-  });
-}
-
-/**
- * @param certificate of a listener
- * @returns the DNS names and addresses that it is for, as `Host` has them; a wildcard names no host
- */
-export function hostNames({ subjectAltName = '' }: X509Certificate): string[] {
-  // A value with a comma comes in quotes and with the comma escaped: it is not taken for two.
-  return subjectAltName.split(', ').flatMap((entry) => {
-    const [, dns, address = ''] = /^(?:DNS:(.+)|IP Address:(.+))$/.exec(entry) ?? [];
-    if (dns !== undefined) return isHost(dns) && isIP(dns) === 0 ? [dns.toLowerCase()] : [];
-    if (isIP(address) === 0 || isWildcard(address)) return [];
-    // Node spells IPv6 out; clients write the short form.
-    return [isIP(address) === 6 ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address];
   });
 }
 
@@ -245,7 +245,7 @@ const WORDS: ReadonlyMap<string, string> = new Map([
 ]);
 
 function fileOf(certificates: readonly X509Certificate[], now: number): CertificateFile {
-  const valid = certificates.filter((one) => !isExpired(one, now) && !isEarly(one, now));
+  const valid = certificates.filter((one) => isValid(one, now));
   return { pem: pemOf(certificates), certificates, notAfter: Math.min(...valid.map(endOf)) };
 }
 
@@ -260,6 +260,10 @@ function endOf({ validTo }: X509Certificate): number {
 
 function startOf({ validFrom }: X509Certificate): number {
   return Date.parse(validFrom);
+}
+
+function isValid(certificate: X509Certificate, now: number): boolean {
+  return !isExpired(certificate, now) && !isEarly(certificate, now);
 }
 
 /** As OpenSSL has it: the very end is over. */

@@ -192,6 +192,8 @@ export interface ConfigIssue {
   readonly column?: number;
   /** The file, where it is not the configuration itself. */
   readonly file?: string;
+  /** A fault of files that a reload leaves as they were before: what else is new is taken. */
+  readonly kept?: true;
 }
 
 /** A configuration that cannot run. `issues` holds every fault that was found. */

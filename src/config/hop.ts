@@ -42,7 +42,7 @@ export async function buildHop(raw: RawGateway, source: SecretSource): Promise<H
   const beyondLoopback = secure && (raw.tls?.cert !== undefined || mode === 'token' || mode === 'password');
   const { tls, certificates } =
     secure && raw.tls
-      ? (await import('./tls.ts')).buildGatewayTls(raw.tls, source)
+      ? (await import('./tls.ts')).buildGatewayTls(raw.tls, parsed.origin, source)
       : { tls: undefined, certificates: [] };
   await lookUp(url, beyondLoopback, source);
   return { ...parsed, beyondLoopback, certificates, ...(tls && { tls }) };

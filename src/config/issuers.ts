@@ -108,6 +108,8 @@ export interface IssuersContext extends CallerContext {
 const DEFAULT_TOLERANCE = 30_000;
 const MOST_TOLERANCE = 5 * 60_000;
 const DEFAULT_STALE = 3_600_000;
+/** Less, and every hiccup of the provider would refuse its callers. */
+const LEAST_STALE = 60_000;
 const MOST_STALE = 24 * 3_600_000;
 
 /**
@@ -145,7 +147,7 @@ async function buildIssuer(
   const clockTolerance = milliseconds(raw.clockTolerance, DEFAULT_TOLERANCE);
   const maxStale = milliseconds(raw.maxStale, DEFAULT_STALE);
   if (clockTolerance > MOST_TOLERANCE) report.error([...path, 'clockTolerance'], 'expected at most 5m');
-  if (maxStale > MOST_STALE) report.error([...path, 'maxStale'], 'expected at most 24h');
+  if (maxStale < LEAST_STALE || maxStale > MOST_STALE) report.error([...path, 'maxStale'], 'expected 1m to 24h');
   const rules = buildClaimRules(raw, path, context, report);
   if (!rules || !issuer || !keys) return undefined;
   return {

@@ -14,6 +14,8 @@ export interface Finding {
   readonly atKey?: true;
   /** Not the text is at fault, but what it refers to: a variable, a file. It may be right on another machine. */
   readonly outside?: true;
+  /** What was there before a reload stays in force in its place. */
+  readonly kept?: true;
 }
 
 export interface Report {
@@ -22,6 +24,8 @@ export interface Report {
   /** An error of what the text refers to. */
   readonly unresolved: (path: Path, message: string) => void;
   readonly warning: (path: Path, message: string) => void;
+  /** Takes over what was found elsewhere. */
+  readonly add: (finding: Finding) => void;
   readonly findings: readonly Finding[];
 }
 
@@ -37,6 +41,7 @@ export function createReport(): Report {
   };
   return {
     findings,
+    add: (finding) => (finding.level === 'error' ? add(finding) : void findings.push(finding)),
     error: (path, message, at) => add({ level: 'error', path, message, ...(at === 'key' && { atKey: true }) }),
     unresolved: (path, message) => add({ level: 'error', path, message, outside: true }),
     warning: (path, message) => {
@@ -68,9 +73,10 @@ export function formatPath(path: Path): string {
  */
 export function toIssues(findings: readonly Finding[], document: ConfigDocument): ConfigIssue[] {
   return findings
-    .map(({ level, path, message, atKey }): ConfigIssue => ({
+    .map(({ level, path, message, atKey, kept }): ConfigIssue => ({
       level,
       message,
+      ...(kept && { kept }),
       path: formatPath(path),
       ...document.locate(path, atKey && 'key'),
     }))

@@ -1,17 +1,12 @@
 /** `listen.tls` and `gateway.tls`: what the shim shows there, and whom it believes. Files are read and looked at here. */
+import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { isHost, isWildcard } from './address.ts';
 import { parseFingerprint } from './caller-certificates.ts';
-import {
-  hostNames,
-  isFor,
-  readAuthorities,
-  readPair,
-  type CertificateFile,
-  type CertificatePair,
-} from './certificate.ts';
+import { isFor, readAuthorities, readPair, type CertificateFile, type CertificatePair } from './certificate.ts';
+import { hostNames } from './certificate-names.ts';
 import type { CertificateInUse, GatewayTls, ListenTls } from './config.ts';
-import type { Path, Report } from './report.ts';
+import { createReport, type Path, type Report } from './report.ts';
 import type { RawConfig } from './schema.ts';
 import type { SecretSource } from './secret.ts';
 import type { Sound } from './shape.ts';
@@ -33,11 +28,24 @@ export function buildListenTls(
   raw: RawListenTls,
   source: SecretSource,
   section: 'listen' | 'admin' = 'listen',
-): {
+): BuiltListenTls {
+  const { running } = source.world;
+  const tls = running?.[section]?.tls;
+  const before = tls && {
+    tls,
+    hosts: hostNames(new X509Certificate(tls.cert)),
+    certificates: running.certificates.filter(({ key }) => key.startsWith(`${section}.`)),
+  };
+  return orAsBefore(before, source, (source) => readListenTls(raw, source, section));
+}
+
+interface BuiltListenTls {
   readonly tls: ListenTls | undefined;
   readonly hosts: readonly string[];
   readonly certificates: readonly CertificateInUse[];
-} {
+}
+
+function readListenTls(raw: RawListenTls, source: SecretSource, section: 'listen' | 'admin'): BuiltListenTls {
   const { report } = source;
   const path: Path = [section, 'tls'];
   if (raw.clientAuth !== undefined && raw.clientCa === undefined) {
@@ -55,7 +63,8 @@ export function buildListenTls(
       'it is for no name (SAN): callers who look at it will refuse it, unless they pin it',
     );
   }
-  const ca = raw.clientCa === undefined ? undefined : readAuthorities(raw.clientCa, [...path, 'clientCa'], source);
+  const ca =
+    raw.clientCa === undefined ? undefined : readAuthorities(raw.clientCa, [...path, 'clientCa'], source, 'clientAuth');
   return {
     tls: pair && {
       cert: pair.cert.pem,
@@ -71,13 +80,42 @@ export function buildListenTls(
 
 /**
  * @param raw `gateway.tls`
+ * @param origin of the gateway
  * @param source where files are looked for
  * @returns how the gateway is verified, and the files in use
  */
-export function buildGatewayTls(
-  raw: RawGatewayTls,
-  source: SecretSource,
-): { readonly tls: GatewayTls; readonly certificates: readonly CertificateInUse[] } {
+export function buildGatewayTls(raw: RawGatewayTls, origin: string, source: SecretSource): BuiltGatewayTls {
+  const { running } = source.world;
+  // What another gateway was shown is not for this one.
+  const tls = running?.gateway.origin === origin ? running.gateway.tls : undefined;
+  const before = running &&
+    tls && {
+      tls,
+      certificates: running.certificates.filter(({ key }) => key.startsWith('gateway.')),
+    };
+  return orAsBefore(before, source, (source) => readGatewayTls(raw, source));
+}
+
+interface BuiltGatewayTls {
+  readonly tls: GatewayTls;
+  readonly certificates: readonly CertificateInUse[];
+}
+
+/** Files that are bad at a reload leave all of it as it was: a revocation elsewhere must not wait for them. */
+function orAsBefore<T>(before: T | undefined, source: SecretSource, read: (source: SecretSource) => T): T {
+  if (before === undefined) return read(source);
+  const report = createReport();
+  const built = read({ ...source, report });
+  const errors = report.findings.filter(({ level }) => level === 'error');
+  const keeps = errors.length > 0 && errors.every(({ outside }) => outside);
+  for (const finding of report.findings) {
+    const isBad = keeps && finding.level === 'error';
+    source.report.add(isBad ? { ...finding, level: 'warning', kept: true } : finding);
+  }
+  return keeps ? before : built;
+}
+
+function readGatewayTls(raw: RawGatewayTls, source: SecretSource): BuiltGatewayTls {
   const { report } = source;
   const path: Path = ['gateway', 'tls'];
   for (const [one, other] of [

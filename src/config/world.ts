@@ -2,6 +2,7 @@
 import { lookup } from 'node:dns/promises';
 import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
+import type { Config } from './config.ts';
 
 export interface ConfigWorld {
   /** @throws the system's error (`ENOENT`, `EISDIR`, `EACCES`) */
@@ -15,6 +16,8 @@ export interface ConfigWorld {
   readonly home: string;
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /** What runs, where it is loaded anew: certificates whose files are bad now stay as they are in it. */
+  readonly running?: Pick<Config, 'admin' | 'listen' | 'gateway' | 'certificates'>;
 }
 
 /**

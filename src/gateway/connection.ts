@@ -135,7 +135,7 @@ export function createConnect(target: GatewayTarget): Connect {
     if (!(Date.parse(certificate.validFrom) <= now())) return `is not valid before ${certificate.validFrom}`;
     if (!(now() < Date.parse(certificate.validTo))) return `is not valid after ${certificate.validTo}`;
     if (pinned) return undefined;
-    const names = certificate.subjectAltName ?? 'no name';
+    const names = certificate.subjectAltName ?? 'no name (gateway.tls.fingerprint without ca takes it all the same)';
     if (!byHost) {
       const { uris } = readCertificateNames(certificate.subjectAltName);
       return uris.length === 1 && uris[0] === serverName ? undefined : `is not for ${serverName} alone, but ${names}`;
@@ -206,7 +206,7 @@ function settle(
   socket.once('close', () => clearTimeout(timer));
   socket.once(open, () => {
     clearTimeout(timer);
-    const wrong = check();
+    const wrong = checked(check);
     if (wrong === undefined) {
       socket.off('error', failed);
       callback(null, socket);
@@ -215,6 +215,18 @@ function settle(
     }
   });
   return socket;
+}
+
+/** What cannot be read is not the gateway's: an exception here would be outside of every request. */
+function checked(check: () => HopError | undefined): HopError | undefined {
+  try {
+    return check();
+  } catch (error) {
+    return new HopError(
+      'HOP_CERTIFICATE',
+      `the certificate of the gateway cannot be read: ${(error as Error).message}`,
+    );
+  }
 }
 
 /**

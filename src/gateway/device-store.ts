@@ -130,8 +130,20 @@ function folderStore(folder: string, now: () => number, owner: number | undefine
   /** Many connects of one caller at once make one key, and flush one file. */
   const making = new Map<string, Promise<Device>>();
 
-  async function make(caller: string): Promise<Device> {
-    if (NAMED_ELSEWHERE.test(caller)) refuseMore(caller, await callersIn(folder));
+  /** Those that are counted are made one after another, or many at once would all find room. */
+  let last: Promise<unknown> = Promise.resolve();
+
+  function make(caller: string): Promise<Device> {
+    if (!NAMED_ELSEWHERE.test(caller)) return write(caller);
+    const made = last.then(async () => {
+      refuseMore(caller, await callersIn(folder));
+      return write(caller);
+    });
+    last = made.catch(() => undefined);
+    return made;
+  }
+
+  async function write(caller: string): Promise<Device> {
     const device = createDevice();
     for (;;) {
       if (await writeDevice(folder, caller, { device, createdAt: now() }, 'first')) return device;

@@ -22,7 +22,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 };
 
 const UNTRUSTED = 'its certificate comes from no trusted authority: see gateway.tls.ca, and whether it sends its chain';
-const NO_TLS = 'what answers there does not speak TLS: see gateway.url';
+const NO_TLS = 'what answers there does not speak TLS: gateway.url needs http:, or another port';
 
 /** Node's and OpenSSL's codes for a certificate of the gateway that does not verify, and for what is no TLS. */
 const UNVERIFIED: Readonly<Record<string, string>> = {

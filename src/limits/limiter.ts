@@ -32,6 +32,7 @@ export interface Limiter {
     kind?: 'stream' | 'socket',
   ): Admitted | Refusal | Promise<Admitted | Refusal>;
   readonly failedLogin: FailedLogins['count'];
+  readonly unanswered: FailedLogins['unanswered'];
   readonly failsTooOften: FailedLogins['tooMany'];
   /** Whether the shared store answers; also true without one. */
   readonly storeUp: boolean;
@@ -42,10 +43,11 @@ export interface Limiter {
 }
 
 /** For where nothing is forwarded: it counts nothing. */
-export const UNLIMITED: Pick<Limiter, 'admit' | 'failedLogin' | 'failsTooOften'> = {
+export const UNLIMITED: Pick<Limiter, 'admit' | 'failedLogin' | 'unanswered' | 'failsTooOften'> = {
   admit: () => ({ kind: 'admitted', headers: [], release: () => undefined }),
   failedLogin: () => undefined,
-  failsTooOften: () => false,
+  unanswered: () => undefined,
+  failsTooOften: () => undefined,
 };
 
 /** Seconds after which it is worth trying again, when it is not known when a request ends. */
@@ -106,6 +108,7 @@ export async function createLimiter(
       return decide(caller, policy, release);
     },
     failedLogin: failedLogins.count,
+    unanswered: failedLogins.unanswered,
     failsTooOften: failedLogins.tooMany,
     get storeUp() {
       return shared?.up ?? true;

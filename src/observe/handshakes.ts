@@ -14,6 +14,7 @@ export const HANDSHAKE_FAILURES = [
   'not_yet_valid_certificate',
   'wrong_usage_certificate',
   'unreadable_certificate',
+  'shut_out',
   'other',
 ] as const;
 

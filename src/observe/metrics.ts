@@ -66,8 +66,13 @@ export interface Metrics {
   render(): Promise<Exposition>;
 }
 
-/** Callers and routes come from the configuration; reloads and issuers can bring ever new ones. */
+/**
+ * Of callers with a name in the configuration, which reloads can bring ever new ones of, and as many of those whom
+ * another shim or an issuer names: they cannot take the room of the others.
+ */
 const MOST_CALLERS = 1_000;
+/** `shim/name`, or `issuer:name`. */
+const NAMED_ELSEWHERE = /[/:]/;
 const MOST_ROUTES = 200;
 const OTHER_STATUS = -1;
 
@@ -108,7 +113,7 @@ interface RouteCells {
  */
 export function createMetrics({ version, node, startedMs, sources }: MetricOptions): Metrics {
   const routes = new Map<string, RouteCells>();
-  const callers = new Set(['']);
+  const callers = { here: new Set<string>(), elsewhere: new Set<string>() };
   const refusals = new Tally(Object.keys(ERRORS));
   const gatewayErrors = new Tally([...GATEWAY_CODES, ...GATEWAY_ENDS]);
   const limited = new Tally([...LIMIT_CODES, FAILED_LOGINS]);
@@ -245,10 +250,12 @@ export function createMetrics({ version, node, startedMs, sources }: MetricOptio
   }
 
   function byCaller({ requests }: RouteCells, caller: string): Map<number, number> {
-    const label = callers.has(caller) || callers.size <= MOST_CALLERS ? caller : OTHER;
+    const names = callers[NAMED_ELSEWHERE.test(caller) ? 'elsewhere' : 'here'];
+    const fits = caller === '' || names.has(caller) || names.size < MOST_CALLERS;
+    if (fits && caller !== '') names.add(caller);
+    const label = fits ? caller : OTHER;
     const known = requests.get(label);
     if (known) return known;
-    callers.add(label);
     const statuses = new Map<number, number>();
     requests.set(label, statuses);
     return statuses;

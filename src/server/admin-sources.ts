@@ -51,6 +51,7 @@ export function openAdmin({ admin: config }: Config, shim: AdminSources): AdminL
       randomId,
       now,
       done: () => undefined,
+      shutOut: () => undefined,
       failed: (failure) => logger.info({ listener: 'admin', ...failure }, 'tls handshake failed'),
     },
   });

@@ -29,8 +29,8 @@ export interface HealthParts {
   /** Whether the public listener accepts connections. */
   readonly listening: () => boolean;
   readonly draining: () => boolean;
-  /** What the last reload left to say: a configuration runs, so that this is no fault. */
-  readonly reloadDetail: () => string | undefined;
+  /** What the last reload left to say, and certificates that have expired: a configuration runs, so that this is no fault. */
+  readonly detail: () => string | undefined;
 }
 
 /** Answers what the kubelet and its like ask. */
@@ -54,7 +54,7 @@ export function createHealth(parts: HealthParts): Health {
     const listener: Check = { name: 'listener', ok: path === '/startupz' ? started : listening };
     if (path === '/startupz') return [listener];
     const draining = parts.draining();
-    const detail = parts.reloadDetail();
+    const detail = parts.detail();
     const fault = await gatewayFault();
     return [
       { name: 'configuration', ok: true, ...(detail !== undefined && { detail }) },
@@ -101,10 +101,16 @@ function askGateway(pool: GatewayPool, nextIsShim: boolean): Promise<string | un
         onResponseData: () => undefined,
         onResponseEnd() {
           const healthy = answered === 200 || (nextIsShim && answered === 404);
-          settle(healthy ? undefined : `its health route answers ${answered}`);
+          settle(healthy ? undefined : `its health route answers ${answered}${refused(nextIsShim, answered)}`);
         },
         onResponseError: (_controller, error) => settle(tlsFault(error)?.words ?? SILENT),
       },
     );
   });
+}
+
+/** What a caller would meet as well. */
+function refused(nextIsShim: boolean, status: number): string {
+  if (!nextIsShim || ![400, 401, 403, 421].includes(status)) return '';
+  return ': see callers[].certificates there, with onBehalf: true, and its listen.hosts';
 }

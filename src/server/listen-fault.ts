@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { Address } from '../config/config.ts';
 
 /** Bytes of a socket's path on Linux without its end, the longest of them all (unix(7), `sun_path`). */
-const LONGEST_PATH = 107;
+export const LONGEST_PATH = 107;
 
 /** Words for the operator; the system's error is its cause. */
 export class ListenError extends Error {

@@ -1,10 +1,12 @@
 /** Where listeners listen. */
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, lstatSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, renameSync, rmSync, type BigIntStats } from 'node:fs';
 import type { Server } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
+import { dirname, join } from 'node:path';
 import type { Address, SocketAddress } from '../config/config.ts';
-import { ListenError } from './listen-fault.ts';
+import { ListenError, LONGEST_PATH } from './listen-fault.ts';
 
 /**
  * A unix socket that a dead process left behind is replaced; one that answers, and any other file, is not.
@@ -20,21 +22,44 @@ export async function listen(
   umask: (mask: number) => number = (mask) => mask,
 ): Promise<void> {
   try {
-    if ('socket' in where && (await isAbandoned(where.socket))) rmSync(where.socket);
-    if ('host' in where) server.listen(where);
-    else listenOnSocket(server, where, umask);
-    await once(server, 'listening');
+    if ('host' in where) {
+      server.listen(where);
+      await once(server, 'listening');
+    } else {
+      await removeAbandoned(where.socket);
+      await listenOnSocket(server, where, umask);
+    }
   } catch (error) {
     throw new ListenError(where, error);
   }
 }
 
-function listenOnSocket(server: Server, { socket, mode }: SocketAddress, umask: (mask: number) => number): void {
+/**
+ * The system removes by its name the socket that it made, whatever has that name by then: so it is made under another
+ * one. At its end it is removed where it is still this server's.
+ */
+async function listenOnSocket(
+  server: Server,
+  { socket, mode }: SocketAddress,
+  umask: (mask: number) => number,
+): Promise<void> {
+  if (Buffer.byteLength(socket) > LONGEST_PATH) throw fault('EINVAL', socket);
+  const made = join(dirname(socket), `.${randomBytes(4).toString('hex')}`);
   // From its first moment on nobody else can connect; a default ACL of its folder outdoes the mask.
   const before = umask(0o777 & ~mode);
-  server.listen({ path: socket });
+  server.listen({ path: made });
   umask(before);
-  if (server.listening) chmodSync(socket, mode);
+  if (!server.listening) await once(server, 'listening');
+  chmodSync(made, mode);
+  const own = look(made);
+  if (look(socket)) {
+    server.close();
+    throw fault('EADDRINUSE', socket);
+  }
+  renameSync(made, socket);
+  server.once('close', () => {
+    if (isSame(look(socket), own)) rmSync(socket, { force: true });
+  });
 }
 
 /**
@@ -45,6 +70,26 @@ function listenOnSocket(server: Server, { socket, mode }: SocketAddress, umask: 
 export function urlOf(server: Server, scheme: 'http' | 'https' = 'http'): string {
   const { address, family, port } = server.address() as AddressInfo;
   return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}
+
+/** As the system has it. */
+function fault(code: string, path: string): Error {
+  return Object.assign(new Error(`listen ${code}: ${path}`), { code });
+}
+
+/** What took its place while it was asked is left. */
+async function removeAbandoned(path: string): Promise<void> {
+  const found = look(path);
+  if (found?.isSocket() === true && (await isAbandoned(path)) && isSame(look(path), found)) rmSync(path);
+}
+
+function look(path: string): BigIntStats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false, bigint: true });
+}
+
+/** A file system gives the number of one that was removed to the next; its time is another. */
+function isSame(one: BigIntStats | undefined, other: BigIntStats | undefined): boolean {
+  return one?.ino === other?.ino && one?.dev === other?.dev && one?.birthtimeNs === other?.birthtimeNs;
 }
 
 /**
@@ -60,7 +105,6 @@ export function addressOf(
 }
 
 function isAbandoned(path: string): Promise<boolean> {
-  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return Promise.resolve(false);
   return new Promise((resolve) => {
     const socket = connect(path);
     socket.once('connect', () => {

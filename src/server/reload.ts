@@ -1,5 +1,5 @@
 /** Hot reload: a changed file or SIGHUP becomes a new configuration, or leaves the old one and says why. */
-import { ConfigError, formatIssue } from '../config/config.ts';
+import { ConfigError, formatIssue, type ConfigIssue } from '../config/config.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { FileStates } from '../config/watch.ts';
 import { fileState } from '../config/watch.ts';
@@ -90,16 +90,17 @@ export function startReloader(parts: ReloadParts): Reloader {
     changedAt = undefined;
     if (stopped) return;
     if (loaded instanceof ConfigError) {
-      for (const { level: _, file = loaded.file, message, ...at } of loaded.issues)
-        logger.error({ file, ...at }, message);
-      const { length } = loaded.issues;
-      const count = `${length} ${length === 1 ? 'fault' : 'faults'}`;
+      tell(loaded.issues, loaded.file);
+      const count = countOf(loaded.issues);
       logger.error({ cause }, `reload failed: the configuration before it runs on (${count})`);
       const words = loaded.issues.map((issue) => formatIssue(loaded.file, issue));
       shim.reloaded(`${count}, see the log`, [], words);
       return;
     }
-    const { config, warnings } = loaded;
+    const { config } = loaded;
+    const bad = loaded.warnings.filter(({ kept }) => kept);
+    const warnings = loaded.warnings.filter(({ kept }) => !kept);
+    tell(bad);
     // Those that are known need not be told again.
     const told = new Set(warned);
     warned = warnings.map(({ path, message }) => `${path}: ${message}`);
@@ -108,7 +109,25 @@ export function startReloader(parts: ReloadParts): Reloader {
     const waiting = await shim.apply(config);
     warnOfConnections(shim.connections, config, logger);
     if (waiting.length > 0) logger.warn({ keys: waiting }, 'these keys cannot change while it runs: restart for them');
-    shim.reloaded(undefined, waiting);
-    logger.info({ cause, callers: config.callers.length }, 'reloaded');
+    const callers = config.callers.length;
+    if (bad.length === 0) {
+      shim.reloaded(undefined, waiting);
+      logger.info({ cause, callers }, 'reloaded');
+    } else {
+      shim.reloaded(`of the certificates alone, ${countOf(bad)}, see the log`);
+      logger.error(
+        { cause, callers },
+        `reload failed for certificates: those before run on, the rest is new (${countOf(bad)})`,
+      );
+    }
   }
+
+  function tell(issues: readonly ConfigIssue[], standard?: string): void {
+    for (const { level: _, kept: __, file = standard, message, ...at } of issues)
+      logger.error({ file, ...at }, message);
+  }
+}
+
+function countOf({ length }: readonly ConfigIssue[]): string {
+  return `${length} ${length === 1 ? 'fault' : 'faults'}`;
 }

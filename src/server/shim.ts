@@ -36,6 +36,8 @@ export interface RunningShim {
   readonly probesUrl: string | undefined;
   /** The most connections that are taken of callers: `limits.connections`, or what the descriptors are enough for. */
   readonly connections: number;
+  /** The configuration that runs. */
+  config(): Config;
   /**
    * Takes a new configuration for the requests to come, and ends those whose credential is no longer valid.
    *
@@ -118,8 +120,11 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
       done: (resumed) => metrics?.handshakeDone(resumed),
       failed(failure) {
         metrics?.handshakeFailed(failure.reason);
-        log.logger.info(failure, 'tls handshake failed');
+        if (failure.shutsOut === undefined) log.logger.info(failure, 'tls handshake failed');
+        else
+          log.logger.warn(failure, 'tls handshake failed: this network has cost too much, and is shut out for a while');
       },
+      shutOut: () => metrics?.handshakeFailed('shut_out'),
     },
   });
   const { server } = listener;
@@ -135,7 +140,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     nextIsShim: () => serving.config().gateway.auth.mode === 'shim',
     listening: () => server.listening,
     draining: () => draining !== undefined,
-    reloadDetail: () => reload.detail,
+    detail: () => [reload.detail, expiry.detail(serving.config().certificates)].filter(Boolean).join('; ') || undefined,
   });
   const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
   const adminListener = openAdmin(config, {
@@ -173,6 +178,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
       return server.maxConnections;
     },
     asked,
+    config: serving.config,
     async apply(next) {
       const take = await serving.prepare(next);
       listener.apply(next.listen.tls);

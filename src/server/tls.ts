@@ -9,6 +9,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { createClientTrust, readClientCertificate } from '../callers/certificate.ts';
 import type { ListenTls } from '../config/config.ts';
 import { refuse } from '../errors.ts';
+import { createHandshakeCosts, type HandshakeCosts } from '../limits/handshakes.ts';
 import type { HandshakeFailure } from '../observe/handshakes.ts';
 import type { CertificateOf } from '../proxy/http.ts';
 import { writeRawRefusal } from '../proxy/refuse.ts';
@@ -29,6 +30,8 @@ export interface FailedHandshake {
   readonly peer: string | undefined;
   /** Of the answer, where there was one. */
   readonly id?: string;
+  /** Whole seconds for which no connection of the peer's network is taken: its failed handshakes cost too much. */
+  readonly shutsOut?: number;
 }
 
 /** Node has no other way from a connection to the one that carries it. Without it less is told, and less is trusted. */
@@ -40,11 +43,15 @@ export interface TlsParts {
   /** @param resumed whether it went on with an earlier session */
   readonly done: (resumed: boolean) => void;
   readonly failed: (failure: FailedHandshake) => void;
+  /** A connection was ended before any TLS, since the network of its peer is shut out. */
+  readonly shutOut: () => void;
   readonly randomId: () => string;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Milliseconds for a whole handshake; shorter in tests. */
   readonly handshakeTimeout?: number | undefined;
+  /** For tests. */
+  readonly costs?: HandshakeCosts;
 }
 
 /** An HTTPS server and its connections. */
@@ -76,7 +83,7 @@ export interface TlsServer {
 export function createTlsServer(options: ServerOptions, parts: TlsParts): TlsServer {
   // Only where TLS is configured: it costs 7 ms and 3 MB.
   const { createServer } = createRequire(import.meta.url)('node:https') as typeof import('node:https');
-  const { handshakeTimeout = HANDSHAKE_MS } = parts;
+  const { handshakeTimeout = HANDSHAKE_MS, costs = createHandshakeCosts() } = parts;
   let { tls } = parts;
   let ticketsSince = parts.now();
   let trusts = createClientTrust(tls.client?.ca);
@@ -85,7 +92,8 @@ export function createTlsServer(options: ServerOptions, parts: TlsParts): TlsSer
   /** Every open connection, and what it has shown. */
   const connections = new Map<Duplex, ClientCertificate | undefined>();
   const leaving = new WeakSet<Duplex>();
-  const handshaking = new Set<Duplex>();
+  const handshaking = new Set<Socket>();
+  const shutOut = new WeakSet<Duplex>();
 
   const server = createServer({ ...options, ...contextOf(tls), ...verificationOf(tls), handshakeTimeout });
   // Node's own makes a `clientError` of it, which is answered in HTTP.
@@ -96,7 +104,7 @@ export function createTlsServer(options: ServerOptions, parts: TlsParts): TlsSer
     handshaking.add(raw);
     raw.once('close', () => handshaking.delete(raw));
     // Node can tell it later only if it was asked while the connection was open.
-    void raw.remoteAddress;
+    if (costs.shut(raw.remoteAddress)) endShut(raw);
   });
   // Before HTTP sees the connection.
   server.prependListener('secureConnection', admit);
@@ -135,7 +143,7 @@ export function createTlsServer(options: ServerOptions, parts: TlsParts): TlsSer
   function admit(socket: OverTcp): void {
     const judged = judge(socket);
     if (judged && 'reason' in judged) {
-      parts.failed({ ...judged, peer: socket.remoteAddress });
+      told({ ...judged, peer: socket.remoteAddress }, socket._parent);
       socket.destroy();
       return;
     }
@@ -168,6 +176,7 @@ export function createTlsServer(options: ServerOptions, parts: TlsParts): TlsSer
 
   function handshakeFailed(error: NodeJS.ErrnoException, socket: OverTcp): void {
     const { _parent: raw } = socket;
+    if (raw && shutOut.has(raw)) return;
     const failure = {
       ...(socket.authorizationError ? unverified(socket) : { reason: reasonOf(error), detail: codeOf(error) }),
       peer: raw?.remoteAddress,
@@ -175,12 +184,31 @@ export function createTlsServer(options: ServerOptions, parts: TlsParts): TlsSer
     // Node leaves it open after its own limit.
     socket.destroy();
     if (failure.reason !== 'plain_http' || !raw || raw.destroyed) {
-      parts.failed(failure);
+      told(failure, raw);
       return;
     }
     const id = parts.randomId();
     parts.failed({ ...failure, id });
     writeRawRefusal(raw, refuse('bad_request', { message: 'This port speaks TLS: use https.' }), id);
+  }
+
+  /** OpenSSL verifies all of a chain before anybody can say no: what that costs is bounded by network. */
+  function told(failure: FailedHandshake, raw: Socket | undefined): void {
+    if (raw) handshaking.delete(raw);
+    // What came then is the first request.
+    const bytes = failure.reason === 'no_certificate' ? 0 : (raw?.bytesRead ?? 0);
+    const shutsOut = costs.failed(failure.peer, bytes);
+    parts.failed({ ...failure, ...(shutsOut !== undefined && { shutsOut }) });
+    if (shutsOut === undefined) return;
+    // Their chains may be here already: each would be verified.
+    for (const other of handshaking) if (costs.shut(other.remoteAddress)) endShut(other);
+  }
+
+  function endShut(raw: Socket): void {
+    handshaking.delete(raw);
+    shutOut.add(raw);
+    raw.destroy();
+    parts.shutOut();
   }
 }
 

@@ -82,6 +82,7 @@ void t.test('names that cannot be read exactly are not read', async (t) => {
     uris: ['b'],
     dnsNames: ['c'],
   });
+  t.strictSame(namesIn('X400Name:<unsupported>, URI:b'), { uris: ['b'], dnsNames: [] });
   t.strictSame(namesIn(''), { uris: [], dnsNames: [] });
   for (const text of [
     'URI',
@@ -140,6 +141,18 @@ void t.test('after another bundle came', async (t) => {
     t.equal(trusts(certificate, now), expected, `${name}, asked again`);
     t.equal(trusts(certificate, certificate.notAfter), false, `${name}, out of its time`);
   }
+});
+
+// Path length, name constraints and usages of authorities are OpenSSL's to look at: it has not looked at another path.
+void t.test('another path to an authority that stayed was never verified', async (t) => {
+  const between = await ca.intermediate('across');
+  const across = await other.across(between);
+  const leaf = await between.issue();
+  const both = `${ca.cert}${other.cert}`;
+  const after = createClientTrust(`${other.cert}${across.cert}`);
+  t.equal(after(read(leaf, [between], both), now), false, 'its own authority is gone');
+  t.equal(after(read(leaf, [across], `${both}${between.cert}`), now), false, 'it may have been the other path');
+  t.equal(after(read(leaf, [across], both), now), true, 'the path that was verified');
 });
 
 void t.test('a signer counts by its signature, not by its name', async (t) => {

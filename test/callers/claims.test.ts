@@ -213,6 +213,13 @@ void t.test('names: nobody of the configuration, and nobody whom another shim ca
   }
 });
 
+void t.test('a token that is bound to a key is no bearer token', async (t) => {
+  for (const cnf of [{ jkt: 'a' }, { 'x5t#S256': 'a' }, {}, null, 'a']) {
+    t.match(callerFrom(issuer(), { sub: 's', cnf }), { fault: 'it is bound to a key (cnf), and no bearer token' });
+  }
+  t.ok('caller' in callerFrom(issuer(), { sub: 's' }));
+});
+
 void t.test('match: exactly one of the values, as it is or in a list', async (t) => {
   const config = issuer({ match: [{ claim: ['a', 'b'], values: ['x', true] }] });
   const passes = (b: unknown): boolean => 'caller' in callerFrom(config, { sub: 's', a: { b } });

@@ -493,6 +493,28 @@ void t.test('many running requests, and room for new ones', async (t) => {
   t.equal(endpoint.requests.length, 81, 'each once');
 });
 
+void t.test('a flood of new tokens does not keep a running request from being asked about', async (t) => {
+  const open: ServerResponse[] = [];
+  const { endpoint, check, known, clock, find, said, findUntil } = await startRunning(t);
+  let flood = true;
+  endpoint.answer = (_, response) => void (flood ? open.push(response) : json(response, said.now));
+  const junk = Array.from({ length: 16 }, (_, i) => check(token(`junk ${i}`)));
+  clock.now += 60 * SECOND;
+  t.equal(find(), '+ opaque:ci', 'there is no room yet');
+  while (open.length < 16) await setImmediate();
+  flood = false;
+  said.now = { active: false };
+  // One place becomes free, and the next of the flood is there at once.
+  json(open.pop() as ServerResponse, said.now);
+  let settled = 0;
+  for (const one of junk) void one.then(() => (settled += 1));
+  const more = Promise.race(junk).then(() => check(token('junk again')));
+  await findUntil(known, 'invalid_token');
+  t.equal(settled, 1, 'before the rest of the flood is over');
+  for (const response of open) json(response, said.now);
+  await Promise.all([...junk, more]);
+});
+
 void t.test('a reload forgets answers, and judges running requests by its own rules', async (t) => {
   const { known, config, introspector, endpoint, said } = await startRunning(t);
   introspector.close();

@@ -381,7 +381,9 @@ void t.test('10,000 tokens are remembered at most', async (t) => {
   const { check, checkNow, clock } = await checker(t, [issuer]);
   const exp = Math.floor(clock.now / SECOND) + 60;
   const token = (jti: number): string => hmac(secret, { iss: 'i', aud: 'urn:shim', sub: 'ci', exp, jti });
-  for (let first = 0; first < 10_000; first += 100) {
+  // In their order, which batches do not keep.
+  for (let i = 0; i < 100; i++) await check(token(i));
+  for (let first = 100; first < 10_000; first += 100) {
     await Promise.all(Array.from({ length: 100 }, (_, i) => check(token(first + i))));
   }
   t.equal(checkNow(token(0)), '+ test:ci');
@@ -416,4 +418,22 @@ void t.test('a reload forgets tokens, keeps keys, and judges open requests by it
   }
   const { verifier: renamed } = await reload({ name: 'other' });
   t.match(renamed.find(token, clock.now), { code: 'identity_unavailable' }, 'keys that are on their way');
+});
+
+void t.test('a weak key beside a good one is none, and no more', async (t) => {
+  // 512 bits: jose takes none below 2,048 (RFC 7518 section 3.3).
+  const n = Buffer.from((OTHER.n as string).slice(0, 86), 'base64url').toString('base64url');
+  const weak: SigningKey = { ...publicOf(OTHER), kid: 'weak', alg: 'RS256', n };
+  const { good, answer } = await startSigner(t, [weak, RSA]);
+  t.match(await answer(jws(RSA, good, { kid: undefined })), { kind: 'caller' });
+  t.match(await answer(jws(OTHER, good, { kid: undefined })), { code: 'invalid_token' });
+});
+
+void t.test('keys that grew old while the machine slept are fetched for a token that is remembered', async (t) => {
+  const { endpoint, good, clock, check } = await startSigner(t, [RSA]);
+  const token = jws(RSA, { ...good, exp: good.exp + 3 * 86_400 });
+  t.equal(await check(token), '+ test:ci');
+  clock.now += 25 * 3_600 * SECOND;
+  t.equal(await check(token), '+ test:ci');
+  t.equal(endpoint.hits('/jwks'), 2);
 });

@@ -82,7 +82,7 @@ void t.test('discovery and key set of a real provider are fetched once', async (
 void t.test('only public keys for signing are used, each with its own algorithm', async (t) => {
   const publish = publicOf(RSA);
   const oct = { kty: 'oct', kid: 'oct', alg: 'HS256', k: 'c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA' };
-  const odd = [oct, RSA, null, 'x', { kty: 'RSA', kid: 'no modulus' }];
+  const odd = [oct, RSA, null, 'x', [], { ...publish, kid: 'open', e: 'AQ' }, { kty: 'RSA', kid: 'no modulus' }];
   const endpoint = await startEndpoint(
     t,
     jsonAt({
@@ -100,7 +100,7 @@ void t.test('only public keys for signing are used, each with its own algorithm'
   const { keys } = await keep(t, issuerOf(endpoint.url, { kind: 'jwksUri', url: `${endpoint.url}/jwks` }));
   const set = (await keys.load()) as KeySet;
   const count = async (header: JWTHeaderParameters): Promise<number> => (await set.matching(header)).length;
-  for (const kid of ['oct', 'r1', 'no modulus', 'enc', 'ops', 'ps', '../../good', "' or 1=1 --"]) {
+  for (const kid of ['oct', 'r1', 'open', 'no modulus', 'enc', 'ops', 'ps', '../../good', "' or 1=1 --"]) {
     t.equal(await count({ alg: 'RS256', kid }), 0, kid);
   }
   t.equal(await count({ alg: 'HS256', kid: 'oct' }), 0, 'no symmetric key from the network');
@@ -275,6 +275,14 @@ void t.test('a bearer goes to the configured place, and on with the issuer’s o
     t.strictSame(sent(endpoint), ['Bearer token-of-the-pod', 'Bearer token-of-the-pod']);
     t.strictSame(sent(place), [tls && 'Bearer token-of-the-pod']);
   }
+  const plain = await startEndpoint(t, jsonAt({ '/jwks': JWKS }));
+  const secured = await startEndpoint(t, () => undefined, pair);
+  secured.answer = jsonAt({ [DISCOVERY]: { issuer: secured.url, jwks_uri: `${plain.url}/jwks` } });
+  const more = { bearer: 'token-of-the-pod', ca: authority.cert };
+  const away = await keep(t, issuerOf(secured.url, { kind: 'discovery', url: secured.url + DISCOVERY }, more));
+  t.equal(await away.keys.load(), undefined);
+  t.match(away.log.lines, [{ reason: 'jwks_uri is no https URL' }]);
+  t.equal(plain.requests.length, 0, 'never in the clear');
 });
 
 void t.test('keys are fetched again before they are too old', async (t) => {

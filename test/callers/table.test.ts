@@ -133,6 +133,9 @@ void t.test('who a certificate names', async (t) => {
     ['a DNS name below it', { dnsNames: ['a.web.example'] }, undefined],
     ['no name', {}, undefined],
   ];
+  const uris = Array.from({ length: 9_000 }, (_, i) => `spiffe://c/${i}`);
+  const unknown = table.authenticate({ authorization: undefined, certificate: certificate({ uris }) }, NOW);
+  t.match(unknown, { reason: /^certificate cert:\w+ names no caller \(spiffe:.{190,200}…\)$/ }, 'not all of its names');
   for (const [name, more, owner] of cases) {
     const answer = table.authenticate({ authorization: undefined, certificate: certificate(more) }, NOW);
     if (owner === undefined) t.match(answer, { code: 'missing_token', message: /names no caller/ }, name);

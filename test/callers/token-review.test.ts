@@ -157,6 +157,24 @@ void t.test('a token of a Pod', async (t) => {
   t.equal(server.reviewed.length, 2);
 });
 
+void t.test('a peer whose logins fail too often is not asked for', async (t) => {
+  const server = await startApiServer(t);
+  const { verifier, check, clock } = await checker(t, server.url);
+  const limited = async (token: string): Promise<string> => {
+    const raw = token as RawToken;
+    return words(await verifier.verify(raw, hashToken(raw), 'authorization', clock.now, () => 'failed'));
+  };
+  t.equal(await limited(podToken()), 'invalid_token');
+  t.equal(server.reviewed.length, 0);
+  t.equal(await check(podToken()), `+ k8s:${SUB}`);
+  t.equal(await limited(podToken()), `+ k8s:${SUB}`, 'what is remembered needs no question');
+  clock.now += 60 * SECOND;
+  t.equal(await limited(podToken()), `+ k8s:${SUB}`, 'what was good is asked about');
+  t.equal(server.reviewed.length, 2);
+  t.equal(await limited(podToken({ jti: 'junk' })), 'invalid_token');
+  t.equal(server.reviewed.length, 2);
+});
+
 void t.test('1,000 requests with one token are one review', async (t) => {
   const server = await startApiServer(t);
   const { check } = await checker(t, server.url);

@@ -199,6 +199,17 @@ void t.test('two at once: one of them makes the folder', async (t) => {
   t.ok(certificateOf(world, 'shim-a').verify(certificateOf(world, 'ca').publicKey));
 });
 
+void t.test('two at once with --force: one authority, and its pairs', async (t) => {
+  const world = testWorld(t.testdir());
+  const codes = await Promise.all([init(world, { force: true }), init(world, { force: true })]);
+  t.strictSame(codes.sort(), [0, 1]);
+  t.match(world.err(), /^tls\/ca\.key is there by now: take it away, or run this once more$/m);
+  t.same(readdirSync(join(world.cwd, 'tls')).sort(), ALL);
+  const ca = certificateOf(world, 'ca');
+  t.ok(ca.checkPrivateKey(createPrivateKey(textOf(world, 'ca.key'))));
+  for (const name of ['server', 'shim-a']) t.ok(certificateOf(world, name).verify(ca.publicKey), name);
+});
+
 void t.test('--force makes pairs anew, for the same names; the authority stays', async (t) => {
   const world = await made(t, { hosts: ['gateway.internal', '2001:db8::1'] });
   const before = filesOf(world);
@@ -279,7 +290,7 @@ void t.test('an authority that cannot sign', async (t) => {
 void t.test('a folder that cannot be one', async (t) => {
   const world = testWorld(t.testdir({ tls: 'a file' }));
   t.equal(await init(world), 1);
-  t.equal(world.err(), 'tls cannot be written (EEXIST)\n');
+  t.equal(world.err(), 'tls is no folder: name another\n');
   t.equal(await init(world, { folder: 'tls/below' }), 1);
   t.match(world.err(), /tls\/below cannot be written \(ENOTDIR\)\n$/);
   t.equal(readFileSync(join(world.cwd, 'tls'), 'utf8'), 'a file');

@@ -39,6 +39,10 @@ const [expired, early] = [await ca.issue(OVER), await ca.issue(EARLY)];
 /** For everything: it has no extended key usage. */
 const own = await makeSelfSigned({ ...FRESH, usage: [] });
 const weak = await makeWeak();
+const intermediate = await ca.issue({ ...FRESH, authority: true, usage: [] });
+const ofServer = await makeSelfSigned({ ...FRESH, usage: ['serverAuth'] });
+const VERIFIES_NOBODY =
+  'ca.crt holds no certificate that signs itself, and so verifies nobody: it needs the root of the authority';
 
 /** Too short a key for OpenSSL's security level 1 and above. */
 async function makeWeak(): Promise<{ cert: string; key: string }> {
@@ -167,6 +171,9 @@ const BAD_FILES: readonly (readonly [name: string, file: keyof typeof FILES, con
       'ca.crt holds a certificate that cannot be read: PEM block 1 of 1000',
     ],
     ['too many', 'ca.crt', ca.cert.repeat(3_000), 'ca.crt holds too many authorities: their names do not fit into a handshake (64 KiB)'], // prettier-ignore
+    ['a leaf as CA', 'ca.crt', server.cert, VERIFIES_NOBODY],
+    ['an intermediate alone as CA', 'ca.crt', intermediate.cert, VERIFIES_NOBODY],
+    ["a server's own as CA of clients", 'ca.crt', ofServer.cert, VERIFIES_NOBODY],
     ['no CA file', 'ca.crt', missing, 'ca.crt does not exist'],
     ['empty CA file', 'ca.crt', '', 'ca.crt is empty'],
     ['comments alone', 'ca.crt', '# none yet\n', 'ca.crt is not PEM: it has no "-----BEGIN" line'],
@@ -271,6 +278,10 @@ void t.test('a hop over TLS', async (t) => {
     { key: 'gateway.tls.cert', notAfter: FRESH.notAfter.getTime() },
     { key: 'gateway.tls.ca', notAfter: FRESH.notAfter.getTime() },
   ]);
+  const trusting = async (cert: string) =>
+    (await loadText(textOf({ gateway: gateway(HOP) }), worldOf({ ...FILES, 'ca.crt': cert }))).config.gateway.tls?.ca;
+  t.equal(await trusting(ofServer.cert), ofServer.cert, 'the certificate of the server, which signs itself');
+  await t.rejects(trusting(intermediate.cert), { message: new RegExp(VERIFIES_NOBODY) });
   const colons = Array(32).fill('Ab').join(':');
   t.equal((await at(gateway(`{ fingerprint: sha256:${colons} }`))).gateway.tls?.fingerprint, 'ab'.repeat(32));
   for (const name of ['10.0.0.7', '2001:db8::7', 'spiffe://cluster/ns/App/sa/web', 'localhost']) {
@@ -413,6 +424,32 @@ void t.test('mode shim leaves to the other shim what is its own', async (t) => {
     /gateway.auth.secret: mode "shim" has no secret: the other shim would not ask for it$/,
     /gateway.auth.userHeader: only mode "trusted-proxy" has userHeader$/,
   ]);
+});
+
+void t.test('loaded anew, with files that are bad', async (t) => {
+  const text = textOf({ listen: LISTEN, gateway: gateway(HOP) });
+  const { config: running } = await loadText(text, worldOf(FILES));
+  const anew = (files: Readonly<Record<string, string>>, more: Partial<ConfigWorld> = {}, changed = text) =>
+    loadText(changed, { ...worldOf({ ...FILES, ...files }), running, ...more });
+  const keptOf = ({ warnings }: Awaited<ReturnType<typeof loadText>>): string[] =>
+    warnings.filter(({ kept }) => kept).map(({ path }) => path);
+
+  const fine = await anew({});
+  t.same([keptOf(fine), fine.config], [[], running]);
+  const half = await anew({ 's.key': client.key });
+  t.same(keptOf(half), ['listen.tls.key']);
+  t.same(half.config, running, 'hosts of the certificate and all');
+  const over = await anew({}, { now: day(61).getTime() });
+  t.same(
+    keptOf(over),
+    ['gateway.tls.ca', 'gateway.tls.cert', 'listen.tls.cert', 'listen.tls.clientCa'],
+    'what runs expires',
+  );
+  t.same([over.config.listen.tls, over.config.gateway.tls], [running.listen.tls, running.gateway.tls]);
+
+  await t.rejects(loadText(text, worldOf({ ...FILES, 's.key': client.key })), { name: 'ConfigError' }, 'not at start');
+  await t.rejects(anew({ 's.key': client.key }, {}, text.replace('clientCa:', 'recheck: 0s, clientCa:')), { name: 'ConfigError' }, 'nor with a fault of the text there'); // prettier-ignore
+  await t.rejects(anew({ 'c.key': server.key }, {}, text.replace('gateway.example', 'other.example')), { name: 'ConfigError' }, 'nor for another gateway'); // prettier-ignore
 });
 
 void t.test('warnings', async (t) => {

@@ -31,14 +31,25 @@ interface Setup {
   readonly stack: Stack;
   readonly provider: TestProvider;
   readonly token: string;
+  /** Reloads with other issuers. */
+  readonly reloadWith: (issuers: string) => Promise<void>;
 }
 
 async function start(t: Test, options: StackOptions & { readonly issuer?: string } = {}): Promise<Setup> {
   const provider = await startProvider(t, [first]);
   const token = await provider.token('urn:shim');
   const more = `${issuer(provider, options.issuer)}\n${options.more ?? ''}`;
-  const stack = await startStack(t, { deviceStore: 'memory', ...options, more });
-  return { stack, provider, token };
+  const whole = { deviceStore: 'memory', ...options, more };
+  const stack = await startStack(t, whole);
+  return {
+    stack,
+    provider,
+    token,
+    async reloadWith(issuers) {
+      whole.more = issuers;
+      await stack.reload();
+    },
+  };
 }
 
 const models = (stack: Stack, token: string, headers: Record<string, string> = {}): Promise<Response> =>
@@ -128,7 +139,7 @@ void t.test('keys rotate while requests run', async (t) => {
   const [, claims = '', signature = ''] = next.split('.');
   const stranger = (kid: number): string =>
     `${Buffer.from(JSON.stringify({ alg: 'RS256', kid: `k${kid}` })).toString('base64url')}.${claims}.${signature}`;
-  const codes = await Promise.all(Array.from({ length: 100 }, (_, kid) => outcome(models(stack, stranger(kid)))));
+  const codes = await Promise.all(Array.from({ length: 1_000 }, (_, kid) => outcome(models(stack, stranger(kid)))));
   t.ok(codes.every((code) => code === 'invalid_token' || code === 'rate_limited'));
   t.equal(provider.hits(KEYS), 2, 'random kids see no further fetch within half a minute');
 });
@@ -136,7 +147,8 @@ void t.test('keys rotate while requests run', async (t) => {
 void t.test('a provider that is down', async (t) => {
   const clock = { now: Date.now() };
   const limits = { now: () => clock.now };
-  const { stack, provider, token } = await start(t, { limits, gateway: { chunks: 10_000, chunkDelay: 20 } });
+  const gateway = { chunks: 10_000, chunkDelay: 20 };
+  const { stack, provider, token, reloadWith } = await start(t, { limits, gateway });
   t.equal(await outcome(models(stack, token)), 200);
   const run = await fetch(`${stack.url}/v1/chat/completions`, {
     method: 'POST',
@@ -161,7 +173,13 @@ void t.test('a provider that is down', async (t) => {
 
   clock.now -= HOUR;
   t.equal(await outcome(models(stack, token)), 200, 'a reload keeps the last keys');
-  await reader.cancel();
+  clock.now += HOUR;
+  const ended = stack.nextLine();
+  await reloadWith(
+    issuer(provider).replace('[operator.read, operator.write] }, ceiling', '[operator.read] }, ceiling'),
+  );
+  t.match(await ended, { end: 'revoked', caller: 'corp:agent', route: '/v1/chat/completions' }, 'in an outage as well');
+  await reader.cancel().catch(() => undefined);
 });
 
 void t.test('a provider that was never there', async (t) => {

@@ -15,7 +15,12 @@ interface Setup {
   readonly reloadWith: (listen: string) => Promise<void>;
 }
 
-async function start(t: Test, listen = '{ port: 0 }', header = 'Cf-Access-Jwt-Assertion'): Promise<Setup> {
+async function start(
+  t: Test,
+  listen = '{ port: 0 }',
+  header = 'Cf-Access-Jwt-Assertion',
+  { clock, more: sections = '' }: { readonly clock?: { now: number }; readonly more?: string } = {},
+): Promise<Setup> {
   const team = await startEndpoint(t, jsonAt({ [KEYS]: { keys: [publicOf(key)] } }));
   const more = `
 issuers:
@@ -25,8 +30,10 @@ issuers:
     jwksUri: ${team.url}${KEYS}
     header: ${header}
     caller: { claim: email }
-    scopes: { claim: email, map: { a@example.com: [operator.read] }, ceiling: [operator.read] }`;
-  const options = { listen, more, gateway: { chunks: 10_000, chunkDelay: 20 } };
+    scopes: { claim: email, map: { a@example.com: [operator.read] }, ceiling: [operator.read] }
+${sections}`;
+  const limits = clock ? { now: () => clock.now } : {};
+  const options = { listen, more, limits, gateway: { chunks: 10_000, chunkDelay: 20 } };
   const stack = await startStack(t, options);
   const now = Math.floor(Date.now() / 1_000);
   return {
@@ -117,6 +124,30 @@ void t.test('what runs ends when the two no longer go together', async (t) => {
   t.match(await line, { caller: 'writer', end: 'revoked', reason: /^the assertion names access:a@example.com/ });
   await reader.cancel().catch(() => undefined);
 });
+
+for (const [name, more, path] of [
+  ['an assertion that ends leaves the run of a token open', '', 'open'],
+  ['with endAtExpiry it ends it', 'stream: { endAtExpiry: true }', 'ended'],
+] as const) {
+  void t.test(name, async (t) => {
+    const clock = { now: Date.now() };
+    const { stack, assertion } = await start(t, '{ port: 0, credentials: bearer }', undefined, { clock, more });
+    const line = stack.nextLine();
+    const exp = Math.floor(clock.now / 1_000) + 60;
+    const run = await fetch(`${stack.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { ...bearer(TOKENS.writer), ...asserting(await assertion({ exp })), 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'openclaw', stream: true, messages: [{ role: 'user', content: 'hi' }] }),
+    });
+    const reader = (run.body as ReadableStream<Uint8Array>).getReader();
+    await reader.read();
+    clock.now += 120_000;
+    await stack.reload();
+    if (path === 'ended') t.match(await line, { caller: 'writer', end: 'expired' });
+    else t.notOk((await reader.read()).done);
+    await reader.cancel().catch(() => undefined);
+  });
+}
 
 void t.test('where no issuer has its tokens there, it is a header like any other', async (t) => {
   const { stack, assertion } = await start(t, '{ port: 0 }', 'Authorization');

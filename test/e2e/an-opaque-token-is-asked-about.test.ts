@@ -10,6 +10,8 @@ interface Setup {
   readonly stack: Stack;
   readonly provider: TestProvider;
   readonly token: string;
+  /** Stands still until a test moves it: a second is what answers are kept for. */
+  readonly clock: { now: number };
   /** Reloads with other sections after `introspection`, or without it. */
   readonly reloadWith: (more: string) => Promise<void>;
 }
@@ -32,7 +34,9 @@ issuers:
 
 async function start(t: Test, more: (provider: TestProvider) => string = () => ''): Promise<Setup> {
   const provider = await startProvider(t, [key]);
+  const clock = { now: Date.now() };
   const options = {
+    limits: { now: () => clock.now },
     more: introspection(provider) + more(provider),
     env: { CLIENT_SECRET: CLIENT.secret },
     gateway: { chunks: 10_000, chunkDelay: 20 },
@@ -41,6 +45,7 @@ async function start(t: Test, more: (provider: TestProvider) => string = () => '
   return {
     stack,
     provider,
+    clock,
     token: await provider.token('urn:opaque'),
     async reloadWith(next) {
       options.more = next;
@@ -76,7 +81,7 @@ async function readAll({ body }: Response): Promise<string> {
 }
 
 void t.test('it names a caller, who is asked about once, until it is revoked', async (t) => {
-  const { stack, provider, token } = await start(t);
+  const { stack, provider, token, clock } = await start(t);
   const line = stack.nextLine();
   const answers = await Promise.all(Array.from({ length: 50 }, () => ask(stack, token)));
   t.strictSame(answers, Array<string>(50).fill('200'));
@@ -86,6 +91,7 @@ void t.test('it names a caller, who is asked about once, until it is revoked', a
 
   const { whole } = await openRun(stack, token);
   await provider.ask('/token/revocation', token);
+  clock.now += 1_000;
   t.match(await whole, /event: error\ndata: \{[^\n]*"invalid_token"[^]*(?<!a clean end\))$/);
   t.match(stack.lines.at(-1), { end: 'revoked', reason: 'a token of corp: it is not active' });
   t.equal(await ask(stack, token), 'invalid_token');
@@ -107,28 +113,46 @@ void t.test('only what is nobody else’s is asked about', async (t) => {
 });
 
 void t.test('nobody is asked for a peer whose logins fail too often', async (t) => {
-  const { stack, provider, token } = await start(t);
+  const { stack, provider, token, clock } = await start(t);
   t.equal(await ask(stack, token), '200');
   const codes: string[] = [];
   for (let i = 0; i < 30; i++) codes.push(await ask(stack, `a-token-that-nobody-has-${i}`));
   t.strictSame(codes, [...Array<string>(10).fill('invalid_token'), ...Array<string>(20).fill('rate_limited')]);
   t.equal(provider.hits(PATH), 1 + 10);
+  clock.now += 1_000;
+  t.equal(await ask(stack, token), '200', 'one that was good is, also when its answer is too old');
+  t.equal(provider.hits(PATH), 1 + 10 + 1);
   t.equal(await ask(stack, TOKENS.reader), '200', 'tokens of the table pass all the same');
 });
 
 void t.test('an outage is no login that failed', async (t) => {
-  const { stack, provider, token } = await start(t);
+  const { stack, provider, token, clock } = await start(t);
   t.equal(await ask(stack, token), '200');
   const { whole } = await openRun(stack, token);
   await provider.stop();
-  for (let i = 0; i < 12; i++) t.equal(await ask(stack, `a-token-that-nobody-knows-${i}`), 'identity_unavailable');
+  for (let i = 0; i < 9; i++) t.equal(await ask(stack, `a-token-that-nobody-knows-${i}`), 'identity_unavailable');
   t.equal(stack.lines.filter(({ from }) => from === 'introspection corp').length, 1, 'the log has it once');
   await provider.start();
   t.equal(await ask(stack, 'a-token-that-nobody-has-at-all'), 'invalid_token');
   t.equal(await ask(stack, token), '200');
   t.equal(stack.lines.filter(({ end }) => end === 'revoked').length, 0, 'what ran went on');
   await provider.ask('/token/revocation', token);
+  clock.now += 1_000;
   await whole;
+});
+
+void t.test('nor is anybody asked for a peer about whose tokens there is no answer', async (t) => {
+  const { stack, provider, token } = await start(t);
+  t.equal(await ask(stack, token), '200');
+  const { answer } = provider;
+  provider.answer = (_, response) => void response.writeHead(500).end();
+  for (let i = 0; i < 30; i++) t.equal(await ask(stack, `a-token-that-nobody-knows-${i}`), 'identity_unavailable');
+  t.equal(provider.hits(PATH), 1 + 10);
+  t.match(stack.lines.at(-1), { reason: 'not asked about: too many questions for this peer had no answer' });
+  provider.answer = answer;
+  t.equal(await ask(stack, TOKENS.reader), '200');
+  await stack.reload();
+  t.equal(await ask(stack, token), 'identity_unavailable', 'nothing is remembered after a reload');
 });
 
 void t.test('without the section its tokens are nobody’s any more', async (t) => {

@@ -121,6 +121,12 @@ void t.test(
     t.equal(await ready(near), 503);
     const open = await startChain(t, { listen: 'health: true' });
     t.equal(await ready(open.near), 200);
+    await open.far.reload('callers: []');
+    t.equal(await ready(open.near), 503, 'what its callers would meet');
+    const words = await (await fetch(`${open.near.adminUrl}/readyz?verbose`)).text();
+    t.match(words, /gateway failed: its health route answers 401: see callers\[\]\.certificates there, with onBehalf/);
+    await open.far.reload(`callers:\n  - ${LAPTOP}`);
+    t.equal(await ready(open.near), 200);
     await open.far.gateway.close();
     t.equal(await ready(open.near), 503);
   },

@@ -32,6 +32,9 @@ export interface Authority extends Pair {
   issue(options?: LeafOptions): Promise<Pair>;
   /** Another authority, signed by this one. */
   intermediate(name: string): Promise<Authority>;
+  /** The certificate of another authority of the same name and key, signed by this one. */
+  across(other: Authority): Promise<Pair>;
+  readonly made: Made;
 }
 
 /** A self-signed authority. */
@@ -53,13 +56,15 @@ interface Made {
 function authorityOf(made: Made): Authority {
   return {
     ...made.pair,
+    made,
+    across: async ({ made: { name, keys } }) => (await make({ name, usage: [], authority: true }, made, keys)).pair,
     issue: async (options = {}) => (await make(options, made)).pair,
     intermediate: async (name) => authorityOf(await make({ name, usage: [], authority: true }, made)),
   };
 }
 
-async function make(options: LeafOptions, issuer?: Made): Promise<Made> {
-  const keys = (await crypto.subtle.generateKey(EC, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+async function make(options: LeafOptions, issuer?: Made, given?: webcrypto.CryptoKeyPair): Promise<Made> {
+  const keys = given ?? ((await crypto.subtle.generateKey(EC, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair);
   const { name = 'leaf', dns = [], ips = [], uris = [], usage = ['serverAuth', 'clientAuth'] } = options;
   const names = [
     ...dns.map((value) => ({ type: 'dns' as const, value })),

@@ -139,6 +139,8 @@ export const MISBEHAVIOURS: Readonly<Record<string, RequestListener>> = {
   },
   'a list': (_, response) => void response.end('[]'),
   'keys that are no list': (_, response) => void response.end('{"keys":{}}'),
+  'no keys': (_, response) => void response.end('{"keys":[]}'),
+  '101 keys': (_, response) => void response.end(JSON.stringify({ keys: Array(101).fill({ kty: 'RSA' }) })),
   'two lists of keys': (_, response) => void response.end('{"keys":[],"keys":[]}'),
 };
 

@@ -154,6 +154,16 @@ void t.test('callers of another shim have file names that lead nowhere else', as
   t.equal(await store.forget('laptop/a/b'), true);
 });
 
+void t.test('nor when many ask at once', async (t) => {
+  const { folder, store } = open(t);
+  await store.get('own');
+  for (let i = 0; i < 990; i++) writeFileSync(join(folder, `laptop%2f${i}.json`), '');
+  const asked = await Promise.allSettled(Array.from({ length: 40 }, (_, i) => store.get(`laptop/at-once-${i}`)));
+  t.equal(asked.filter(({ status }) => status === 'fulfilled').length, 10);
+  t.equal(readdirSync(folder).length, 1_001);
+  await store.get('web');
+});
+
 void t.test('callers of other shims get no more than 1,000', async (t) => {
   const { folder, store } = open(t);
   await store.get('own');

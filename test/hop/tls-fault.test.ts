@@ -24,7 +24,11 @@ const CASES: Readonly<Record<string, Case>> = {
   expired: { error: coded('CERT_HAS_EXPIRED'), refused: false, words: 'its certificate has expired' },
   'wrong authority': { error: coded('UNABLE_TO_VERIFY_LEAF_SIGNATURE'), refused: false, words: /no trusted authority/ },
   'name or pin': { error: new HopError('HOP_CERTIFICATE', 'the certificate is another'), refused: false, words: 'the certificate is another' }, // prettier-ignore
-  'no TLS': { error: coded('ERR_SSL_PACKET_LENGTH_TOO_LONG'), refused: false, words: /does not speak TLS/ },
+  'no TLS': {
+    error: coded('ERR_SSL_PACKET_LENGTH_TOO_LONG'),
+    refused: false,
+    words: /does not speak TLS: gateway\.url needs http:/,
+  },
   'another code of OpenSSL': { error: coded('ERR_SSL_BAD_EXTENSION'), refused: false, words: 'the TLS handshake failed (ERR_SSL_BAD_EXTENSION)' }, // prettier-ignore
   'no fault of TLS': { error: coded('ECONNREFUSED') },
   'too late': { error: new HopError('HOP_TIMEOUT', 'no connection within 5 ms') },

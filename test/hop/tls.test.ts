@@ -129,7 +129,7 @@ const CASES: readonly Case[] = [
   { name: 'not valid yet', server: leaf({ notBefore: soon }), error: { code: 'CERT_NOT_YET_VALID' } },
   { name: 'for clients alone', server: leaf({ usage: ['clientAuth'] }), error: { code: 'INVALID_PURPOSE' } },
   { name: 'for another host', server: leaf({ ips: ['127.0.0.2'] }), error: cert(/is not for 127\.0\.0\.1, but .*127\.0\.0\.2/) }, // prettier-ignore
-  { name: 'a name that its subject alone has', server: leaf({ name: 'gateway.test', ips: [], dns: [] }), tls: () => ({ ca: ca.cert, serverName: 'gateway.test' }), error: cert(/is not for gateway\.test, but no name/) }, // prettier-ignore
+  { name: 'a name that its subject alone has', server: leaf({ name: 'gateway.test', ips: [], dns: [] }), tls: () => ({ ca: ca.cert, serverName: 'gateway.test' }), error: cert(/is not for gateway\.test, but no name \(gateway\.tls\.fingerprint/) }, // prettier-ignore
   { name: 'the host, where another serverName is wanted', tls: () => ({ ca: ca.cert, serverName: 'gateway.test' }), error: cert(/is not for gateway\.test/) }, // prettier-ignore
   { name: 'another SPIFFE id', server: leaf({ uris: [`${ID}2`] }), tls: () => ({ ca: ca.cert, serverName: ID }), error: cert(/is not for spiffe:/) }, // prettier-ignore
   { name: 'two SPIFFE ids', server: leaf({ uris: [ID, `${ID}2`] }), tls: () => ({ ca: ca.cert, serverName: ID }), error: cert(/alone/) }, // prettier-ignore
@@ -212,6 +212,19 @@ for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
     t.equal(fresh?.isSessionReused(), false, 'not again what was refused: the server may have another by then');
   });
 }
+
+void t.test('a certificate that cannot be read ends the connection, told', async (t) => {
+  const there = await gateway(t, await ca.issue(HERE));
+  let asked = 0;
+  const now = (): number => {
+    if (asked++ > 0) throw new Error('odd');
+    return Date.now();
+  };
+  const { error } = await open(t, to(there.origin, trusting(), { now }));
+  t.match(error, { code: 'HOP_CERTIFICATE', message: 'the certificate of the gateway cannot be read: odd' });
+  for (const socket of there.sockets) if (!socket.destroyed) await new Promise((r) => socket.once('close', r));
+  t.equal(there.text, '');
+});
 
 void t.test('a handshake that never ends, and a server that leaves in it', async (t) => {
   const sockets: Socket[] = [];

@@ -131,11 +131,25 @@ void t.test('whether one more would be too many is told without counting it', as
   const { count, tooMany } = createFailedLogins(() => now);
   const one = '192.0.2.1';
   for (let i = 0; i < 9; i++) count(one, undefined);
-  for (let i = 0; i < 20; i++) t.equal(tooMany(one), false);
+  for (let i = 0; i < 20; i++) t.equal(tooMany(one), undefined);
   t.equal(count(one, undefined), undefined, 'the tenth');
-  t.equal(tooMany(one), true);
-  t.equal(tooMany('192.0.2.2'), false);
-  t.equal(tooMany(undefined), false, 'a unix socket');
+  t.equal(tooMany(one), 'failed');
+  t.equal(tooMany('192.0.2.2'), undefined);
+  t.equal(tooMany(undefined), undefined, 'a unix socket');
   now = 60_000;
-  t.equal(tooMany(one), false, 'a minute later');
+  t.equal(tooMany(one), undefined, 'a minute later');
+});
+
+void t.test('what had no answer is counted apart, and refuses nobody else', async (t) => {
+  const { count, tooMany, unanswered } = createFailedLogins(() => 0);
+  const one = '192.0.2.1';
+  for (let i = 0; i < 9; i++) unanswered(one);
+  t.equal(tooMany(one), undefined);
+  unanswered(one);
+  t.equal(tooMany(one), 'unanswered');
+  t.equal(tooMany('192.0.2.2'), undefined);
+  t.equal(count(one, undefined), undefined, 'no login has failed');
+  for (let i = 0; i < 9; i++) count(one, undefined);
+  t.equal(tooMany(one), 'failed');
+  unanswered(undefined);
 });

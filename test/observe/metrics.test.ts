@@ -267,6 +267,15 @@ void t.test(
       '|/v1/responses|401': 1,
     });
 
+    const full = fresh();
+    for (let i = 0; i < 1_100; i++) full.finished(finishedRequest({ caller: `laptop/${i}` }), true);
+    full.finished(finishedRequest({ caller: 'web' }), true);
+    t.match(
+      await values(full, 'requests_total'),
+      { 'web|/v1/responses|200': 1, 'other|/v1/responses|200': 100 },
+      'names that another shim makes up do not take the room of configured callers',
+    );
+
     const many = fresh();
     for (let i = 0; i < 300; i++) many.finished(finishedRequest({ route: `/r/${i}` }), true);
     many.finished(finishedRequest({ route: undefined }), false);

@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -228,7 +228,10 @@ void t.test('as spiffe-helper does it: three files, one after the other', async 
   t.match(faults, [
     { path: 'gateway.tls.key', msg: /svid_key\.pem is not the key of the first certificate in svid\.pem$/ },
   ]);
-  t.match(await readyz(), /configuration ok: the last reload failed, the one before runs: 1 fault, see the log\n/);
+  t.match(
+    await readyz(),
+    /configuration ok: the last reload failed, the one before runs: of the certificates alone, 1 fault, see the log\n/,
+  );
   t.equal(await shim.metric('config_last_reload_successful'), 0);
   t.equal(await endOf('gateway.tls.cert'), before);
   await openStream(await enter(web));
@@ -250,6 +253,65 @@ void t.test('as spiffe-helper does it: three files, one after the other', async 
   t.ok(await flows(stream, gateway));
   await until('reloaded', () => write('bundle.pem', ca.cert));
   t.equal(await ask(await enter(), TOKENS.reader), 200);
+});
+
+void t.test('a set that is bad keeps back nothing else, a revoked token least of all', async (t) => {
+  const { shim, folder, write, until, enter, readyz } = await run(t);
+  const file = join(folder, 'shim.config.yaml');
+  const text = readFileSync(file, 'utf8');
+  const line = caller('reader', TOKENS.reader, ['operator.read']);
+  t.equal(await ask(await enter(), TOKENS.reader), 200);
+  const stream = await openStream(await enter(web));
+  await until('reload failed for certificates', () => write('tls.crt', server.cert.slice(0, 300)));
+  const faults = await until('reload failed for certificates', () => writeFileSync(file, text.replace(line, '')));
+  t.match(faults, [{ path: 'listen.tls.cert', msg: /tls\.crt holds a PEM block that is cut off/ }]);
+  t.equal(await ask(await enter(), TOKENS.reader), 401, 'revoked');
+  const connection = await enter(web);
+  t.strictSame([connection.seen, await ask(connection)], [server.fingerprint, 200], 'the certificate is as it was');
+  t.match(await readyz(), /of the certificates alone, 1 fault, see the log\n/);
+  t.equal(await shim.metric('config_last_reload_successful'), 0);
+  t.notMatch(stream.text, 'event: error');
+
+  await until('reload failed: ', () => writeFileSync(file, text.replace(line, '').replace('scopes:', 'scpes:')));
+  t.equal(await ask(await enter(), TOKENS.reader), 401, 'a fault of the text keeps all of it');
+  await until('reloaded', () => {
+    write('tls.crt', server.cert);
+    writeFileSync(file, text);
+  });
+  t.equal(await ask(await enter(), TOKENS.reader), 200);
+  t.equal(await shim.metric('config_last_reload_successful'), 1);
+});
+
+void t.test('a set that expires while it runs keeps a revocation back no more than that', async (t) => {
+  const soon = { notAfter: new Date(Date.now() + 5_000) };
+  const brief = await makeAuthority('brief', soon);
+  const [own, shown] = [await serverPair(soon), await shimPair(soon)];
+  const { shim, folder, until, enter, readyz } = await run(t, '.', (at) => {
+    for (const [name, text] of [
+      ['tls.crt', own.cert],
+      ['tls.key', own.key],
+      ['ca.crt', brief.cert],
+      ['svid.pem', shown.cert],
+      ['svid_key.pem', shown.key],
+    ] as const)
+      writeFileSync(join(at, name), text, { mode: 0o600 });
+  });
+  const connection = await enter();
+  t.equal(await ask(connection, TOKENS.reader), 200);
+  for (const path of ['listen.tls.cert', 'listen.tls.clientCa', 'gateway.tls.cert'])
+    await shim.logged((line) => line['path'] === path && String(line['msg']).startsWith('the certificate has expired'));
+  t.match(await readyz(), /configuration ok: expired: listen\.tls\.cert, listen\.tls\.clientCa, gateway\.tls\.cert\n/);
+  const file = join(folder, 'shim.config.yaml');
+  const text = readFileSync(file, 'utf8');
+  const faults = await until('reload failed for certificates', () =>
+    writeFileSync(file, text.replace(caller('reader', TOKENS.reader, ['operator.read']), '')),
+  );
+  t.strictSame(
+    faults.map(({ path }) => path),
+    ['listen.tls.cert', 'listen.tls.clientCa', 'gateway.tls.cert'],
+  );
+  t.equal(await ask(connection, TOKENS.reader), 401, 'revoked');
+  t.match(await readyz(), /of the certificates alone, 3 faults, see the log; expired: /);
 });
 
 void t.test('a set that is bad leaves the one before, and each fault is told', async (t) => {
@@ -292,7 +354,7 @@ void t.test('a set that is bad leaves the one before, and each fault is told', a
     const count = faults.length === 1 ? '1 fault' : `${faults.length} faults`;
     const ready = await readyz();
     t.ok(
-      ready.includes(`[+]configuration ok: the last reload failed, the one before runs: ${count}, see the log\n`),
+      ready.includes(`the last reload failed, the one before runs: of the certificates alone, ${count}, see the log\n`),
       name,
     );
     t.match(ready, /readyz check passed\n$/, name);

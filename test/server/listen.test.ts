@@ -1,4 +1,14 @@
-import { linkSync, lstatSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -32,7 +42,7 @@ void t.test('a socket has its mode before anybody can connect to it', async (t) 
     server.listen = ((where: { path: string }) => {
       bind(where);
       // It takes connections from here on.
-      first = statSync(path).mode & 0o777;
+      first = statSync(where.path).mode & 0o777;
       return server;
     }) as typeof server.listen;
     await listen(server, { socket: path, mode }, umask);
@@ -42,6 +52,36 @@ void t.test('a socket has its mode before anybody can connect to it', async (t) 
     await new Promise((resolve) => server.close(resolve));
   }
 });
+
+void t.test('the socket of another server is left', async (t) => {
+  const folder = folderOf(t);
+  const path = join(folder, 's');
+  const [old, young, third] = [serverOf(t), serverOf(t), serverOf(t)];
+  await listen(old, { socket: path, mode: 0o600 });
+  rmSync(path);
+  await listen(young, { socket: path, mode: 0o600 });
+  await new Promise((resolve) => old.close(resolve));
+  t.strictSame(readdirSync(folder), ['s'], 'the end of the one before it takes nothing away');
+  await t.rejects(listen(third, { socket: path, mode: 0o600 }), { name: 'ListenError' }, 'and it answers');
+  t.strictSame(readdirSync(folder), ['s']);
+  await new Promise((resolve) => young.close(resolve));
+  t.strictSame(readdirSync(folder), [], 'its own end does');
+
+  linkSync(await staleSocket(folder), path);
+  const both = await Promise.allSettled(
+    [serverOf(t), serverOf(t)].map((server) => listen(server, { socket: path, mode: 0o600 })),
+  );
+  t.strictSame(both.map(({ status }) => status).sort(), ['fulfilled', 'rejected'], 'of two at once one gets it');
+});
+
+/** As a process leaves it that was killed. */
+async function staleSocket(folder: string): Promise<string> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(join(folder, 'dying'), resolve));
+  linkSync(join(folder, 'dying'), join(folder, 'left'));
+  await new Promise((resolve) => server.close(resolve));
+  return join(folder, 'left');
+}
 
 void t.test('the mask of the process does not narrow it', async (t) => {
   const path = join(folderOf(t), 's');

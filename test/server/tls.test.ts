@@ -14,6 +14,7 @@ import { hashToken } from '../../src/callers/token.ts';
 import { startGateway } from '../../src/demo/gateway.ts';
 import type { Refusal } from '../../src/errors.ts';
 import { requestLog } from '../../src/observe/log.ts';
+import { createHandshakeCosts } from '../../src/limits/handshakes.ts';
 import type { HttpProxy } from '../../src/proxy/http.ts';
 import type { SocketProxy } from '../../src/proxy/websocket.ts';
 import { createExpiryWatch } from '../../src/server/certificate-expiry.ts';
@@ -70,6 +71,7 @@ async function listen(t: Test, tls: ListenTls, more: Partial<TlsParts> = {}): Pr
         failures.push(failure);
         waiting.shift()?.(failure);
       },
+      shutOut: () => undefined,
       randomId: () => 'the-id',
       now: Date.now,
       ...more,
@@ -484,6 +486,51 @@ void t.test('a handshake that began under another authority', async (t) => {
   t.equal(server.requests.length, 2);
 });
 
+// OpenSSL verifies all of a chain before Node can refuse it: two handshakes of 100 KB a second stopped the shim.
+void t.test('a network whose failed handshakes cost too much is shut out for a while', async (t) => {
+  let now = 0;
+  let shut = 0;
+  const costs = createHandshakeCosts(() => now);
+  for (const client of [require, accept]) {
+    const server = await listen(t, settings(client), { costs, shutOut: () => shut++ });
+    const stranger = await other.issue();
+    const long = showing(stranger, ...Array<Pair>(90).fill(intermediate));
+    const good = open(t, server.port, showing(web));
+    t.ok(await good.ask());
+    for (let i = 0; i < 40; i++) await answers(t, server.port, showing(stranger));
+    t.ok(await answers(t, server.port, showing(web)), 'what is refused at little cost shuts nobody out');
+    server.failures.length = 0;
+    const early = await openRaw(t, server.port);
+    for (let i = 0; i < 10 && server.failures.at(-1)?.shutsOut === undefined; i++) await answers(t, server.port, long);
+    t.match(server.failures.at(-1), { reason: 'untrusted_certificate', peer: '127.0.0.1', shutsOut: 60 });
+    const told = server.failures.length;
+    t.ok(told >= 3 && told <= 6, `after ${told}`);
+    await early.closed(2_000);
+    t.equal(shut, 1, 'a handshake under way ends as well');
+    t.notOk(await answers(t, server.port, showing(web)), 'no new connection');
+    t.notOk(await answers(t, server.port, long));
+    t.equal(shut, 3);
+    t.equal(server.failures.length, told, 'told once');
+    t.ok(await good.ask(), 'open ones go on');
+    const elsewhere = connectTcp({ port: server.port, host: '127.0.0.1', localAddress: '127.0.0.2' });
+    t.ok(await answers(t, server.port, { ...showing(web), socket: elsewhere }), 'and other networks are let in');
+    now += 60_000;
+    t.ok(await answers(t, server.port, showing(web)), 'after a minute');
+    shut = 0;
+  }
+});
+
+void t.test('a request behind a handshake without a certificate costs nothing', async (t) => {
+  const sent: number[] = [];
+  const costs = { failed: (_peer: string | undefined, bytes: number) => void sent.push(bytes), shut: () => false };
+  const server = await listen(t, settings(require), { costs });
+  const socket = connect({ port: server.port, host: '127.0.0.1', ca: ca.cert, servername: 'localhost' });
+  socket.on('error', () => undefined);
+  socket.write(`POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9000\r\n\r\n${'x'.repeat(9_000)}`);
+  await new Promise((resolve) => socket.once('close', resolve));
+  t.strictSame(sent, [0]);
+});
+
 void t.test('open connections are looked at again', async (t) => {
   let now = NOW;
   const server = await listen(t, settings(accept), { now: () => now });
@@ -554,6 +601,7 @@ void t.test('of the listener', async (t) => {
       tls: settings(accept),
       done: () => undefined,
       failed: () => undefined,
+      shutOut: () => undefined,
       randomId: () => 'the-id',
       now: Date.now,
     },
@@ -672,6 +720,10 @@ void t.test('a shim that speaks TLS', async (t) => {
   t.strictSame(read('tls_handshake_failures_total'), { untrusted_certificate: 1, plain_http: 1, timeout: 1 });
   t.strictSame(read('certificate_expiration_timestamp_seconds'), { 'listen.tls.cert': (NOW + 20 * DAY) / 1000 });
 
+  const refused = { ...config, listen: { ...config.listen, tls: settings(accept, { key: 'none' }) } };
+  await t.rejects(shim.apply(refused));
+  t.equal(shim.config(), config, 'what OpenSSL refuses does not run: a later reload must not keep it');
+
   const held = open(t, port, showing(web));
   t.ok(await held.ask(BEARER));
   const next = { ...config, listen: { ...config.listen, tls: settings({ ca: other.cert, auth: 'require' }) } };
@@ -736,12 +788,16 @@ void t.test('certificates that end soon are told once a day', async (t) => {
     watch.look(certificates);
   }
   t.strictSame(told, [words, words]);
-  now = notAfter - DAY;
+  now = notAfter - HOUR;
   watch.loaded(certificates);
   now = notAfter - 1;
   watch.look(certificates);
   t.equal(told.length, 2, 'the warnings of the configuration have told it');
+  t.equal(watch.detail(certificates), undefined);
   now = notAfter;
   watch.look(certificates);
+  watch.look(certificates);
+  t.equal(watch.detail(certificates), 'expired: listen.tls.cert');
+  t.equal(told.length, 3, 'the end is told when it comes');
   t.strictSame(told[2], [{ path: 'listen.tls.cert' }, 'the certificate has expired at 2026-12-31 12:00 UTC']);
 });

@@ -1,0 +1,29 @@
+/** The page about clients, before the stand-in; test/gateway runs it before real gateways. */
+import t from 'tap';
+import { clientCases } from '../helpers/clients.ts';
+import { codeOf, section, textOf } from '../helpers/pages.ts';
+import { startStack, TOKENS } from '../helpers/stack.ts';
+
+const { reader, writer } = TOKENS;
+
+const { url } = await startStack(t);
+await clientCases(t, { url, reader, writer, reply: 'Hello from OpenClaw.', finishes: false });
+
+void t.test('the headers that a page may send are those of the preflight', async (t) => {
+  const origin = 'https://app.example';
+  const { url } = await startStack(t, { listen: `{ port: 0, origins: ["${origin}"] }` });
+  const { headers } = await fetch(`${url}/v1/models`, {
+    method: 'OPTIONS',
+    headers: { origin, 'access-control-request-method': 'GET' },
+  });
+  const allowed = (headers.get('access-control-allow-headers') ?? '').split(', ');
+  const [, sentence = ''] = /^(.*?With any)/ms.exec(section(textOf('docs/clients.md'), 'In a browser')) ?? [];
+  const named = codeOf(sentence.slice(sentence.indexOf('A preflight'))).map((name) => name.toLowerCase());
+  const parts = named.flatMap((name) => (name.startsWith('-') ? [`x-openclaw${name}`] : [name]));
+  const ours = allowed.filter((name) => !name.startsWith('x-stainless-'));
+  t.same(
+    parts.filter((name) => !['openai', 'x-stainless-…'].includes(name)).toSorted((a, b) => a.localeCompare(b)),
+    ours.toSorted((a, b) => a.localeCompare(b)),
+  );
+  t.not(ours.length, allowed.length);
+});
