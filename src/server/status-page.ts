@@ -25,9 +25,14 @@ export interface StatusPage {
 /**
  * @param sources what is shown
  * @param health what is ready
+ * @param clock milliseconds that only go on
  * @returns the page; it does nothing while nobody looks
  */
-export function createStatusPage(sources: StatusSources, health: Health): StatusPage {
+export function createStatusPage(
+  sources: StatusSources,
+  health: Health,
+  clock: () => number = () => performance.now(),
+): StatusPage {
   const views = new Set<ServerResponse>();
   /** The last text of each part: only what changed is sent. */
   const told = new Map<string, string>();
@@ -67,7 +72,7 @@ export function createStatusPage(sources: StatusSources, health: Health): Status
   };
 
   function tick(): void {
-    const now = performance.now();
+    const now = clock();
     if (now - asked >= HEALTH_MS) {
       asked = now;
       void health('/readyz').then((answer) => (checks = answer));

@@ -65,11 +65,13 @@ void t.test('discovery and key set of a real provider are fetched once', async (
     issuerOf(provider.url, { kind: 'discovery', url: provider.url + DISCOVERY }),
   );
   t.equal(keys.current(clock.now), undefined, 'it is not waited for');
+  t.strictSame(keys.state(), { heardMs: undefined, failing: false });
   const [set, same] = await Promise.all([keys.load(), keys.load()]);
   t.equal(set?.ids.size, 2);
   t.equal(same, set);
   t.equal(await keys.load(), set);
   t.equal(keys.current(clock.now), set);
+  t.strictSame(keys.state(), { heardMs: clock.now, failing: false });
   t.strictSame(
     provider.requests.map(({ url }) => url),
     [DISCOVERY, '/jwks'],
@@ -335,6 +337,7 @@ void t.test('an outage: keys hold for maxStale, a few fetches are tried, and it 
   endpoint.answer = (_, response) => void response.writeHead(503).end();
   await keys.renew(set);
   t.equal(endpoint.requests.length, 2);
+  t.strictSame(keys.state(), { heardMs: fetched, failing: true });
   // 1, 2, 4, … 32 seconds, then each minute.
   for (let second = 1; second <= 183; second++) {
     mock.timers.tick(SECOND);
@@ -432,6 +435,7 @@ void t.test('a file and a secret need nobody', async (t) => {
   t.equal(set.ids.size, 2);
   t.equal(await file.keys.renew(set), set);
   t.equal(file.keys.current(Infinity), set);
+  t.equal(file.keys.state(), undefined);
   const secret = await keep(t, issuerOf('https://secret.test', { kind: 'secret', secret: 'x'.repeat(32) }));
   const [one] = (await secret.keys.load())?.ids ?? [];
   t.match(one, /^[0-9a-f]{64}$/);
