@@ -228,6 +228,8 @@ for (const [name, more, stream, socket] of [
     const limits = { now: () => clock.now };
     const gateway = { chunks: 10_000, chunkDelay: 20 };
     const { stack, token } = await start(t, { limits, gateway, more, issuer: 'clockTolerance: 0' });
+    // The token is of this moment, not of when the test began.
+    clock.now = Date.now();
     const end = expiryOf(token);
     const ws = await connect(t, stack, { auth: null, headers: bearer(token) });
     const leaving = new AbortController();
