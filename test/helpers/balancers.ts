@@ -1,5 +1,5 @@
 /** The real nginx and HAProxy, with the configuration of `deploy/`, on free ports and with certificates of the test. */
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -126,7 +126,18 @@ export async function startBalancer(
   const port = await freePort();
   const { run } = balancer.prepare(t.testdir(), server, { ...behind, port });
   const [program = '', ...args] = run;
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  await listening(t, spawn(program, args), port);
+  return port;
+}
+
+/**
+ * Waits for a program that does not say when it listens; it is ended with the test.
+ *
+ * @param child with its output as pipes
+ * @param port of this machine, where it will answer
+ * @throws Error with what it said, where it ends before
+ */
+export async function listening(t: Test, child: ChildProcessWithoutNullStreams, port: number): Promise<void> {
   let text = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (part: Buffer) => (text += String(part)));
   const ended = once(child, 'close');
@@ -134,12 +145,10 @@ export async function startBalancer(
     child.kill('SIGKILL');
     await ended;
   });
-  // Neither of the two says when it listens.
   while (!(await answers(port))) {
-    if (child.exitCode !== null) throw new Error(`${balancer.name} ended with ${child.exitCode}: ${text}`);
+    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${text}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  return port;
 }
 
 function answers(port: number): Promise<boolean> {

@@ -1,11 +1,10 @@
 /** The commands of the page for laptops, with a real sshd of the test's own. */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { listening } from '../helpers/balancers.ts';
 import { textOf } from '../helpers/pages.ts';
 import { freePort } from '../helpers/redis.ts';
 import { bearer, startStack, TOKENS } from '../helpers/stack.ts';
@@ -47,37 +46,14 @@ async function startHost(t: Test, folder: string, permitted: string): Promise<Ho
     mkdirSync(PRIVILEGES, { mode: 0o755 });
     t.teardown(() => rmdirSync(PRIVILEGES));
   }
-  await running(t, spawn(SSHD, ['-D', '-e', '-f', join(folder, 'sshd_config')]), port);
+  await listening(t, spawn(SSHD, ['-D', '-e', '-f', join(folder, 'sshd_config')]), port);
   return {
     forward: (words, key) => {
       const [, here = ''] = /-L 127\.0\.0\.1:(\d+):/.exec(words) ?? [];
       const args = ['-F', join(folder, 'ssh_config'), '-i', join(folder, key), ...words.split(' '), 'gateway-host'];
-      return running(t, spawn('ssh', args), Number(here));
+      return listening(t, spawn('ssh', args), Number(here));
     },
   };
-}
-
-/** Settles when a program answers on its port; it is ended with the test. */
-async function running(t: Test, child: ChildProcess, port: number): Promise<void> {
-  let text = '';
-  child.stderr?.on('data', (part: Buffer) => (text += String(part)));
-  child.stdout?.resume();
-  const ended = once(child, 'close');
-  t.teardown(async () => {
-    child.kill();
-    await ended;
-  });
-  while (!(await answers(port))) {
-    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${text}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => resolve(!socket.destroy().pending));
-    socket.on('error', () => resolve(false));
-  });
 }
 
 /** Paths of sockets are short. */
