@@ -87,8 +87,9 @@ export function warn(config: Config, now: number, report: Report, callersReport:
   }
 }
 
-function warnOfTls({ listen, certificates }: Config, now: number, report: Report): void {
-  if (listen.credentials === 'bearer' && !listen.tls?.client) {
+function warnOfTls({ listen, certificates, issuers }: Config, now: number, report: Report): void {
+  const asserted = issuers.some(({ header }) => header !== 'authorization');
+  if (listen.credentials === 'bearer' && !listen.tls?.client && !asserted) {
     report.warning(
       ['listen', 'credentials'],
       'it says nothing without listen.tls.clientCa: nobody shows a certificate',

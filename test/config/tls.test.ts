@@ -503,6 +503,15 @@ void t.test('warnings', async (t) => {
   t.same(await of({ listen: '{ credentials: bearer }' }), [NOBODY]);
   t.same(await of({ listen: '{ credentials: bearer, tls: { cert: s.crt, key: s.key } }' }), [NOBODY]);
   t.same(await of({ listen: LISTEN.replace('{', '{ credentials: bearer,') }), []);
+  const issuers = (header: string): string =>
+    `[{ name: a, issuer: 'https://a.example', audience: b, discovery: true, header: ${header}, scopes: { claim: c, ceiling: [operator.read] } }]`;
+  const listen = '{ credentials: bearer }';
+  t.same(
+    await of({ listen, issuers: issuers('Cf-Access-Jwt-Assertion') }),
+    [],
+    'an assertion stands beside tokens too',
+  );
+  t.same(await of({ listen, issuers: issuers('Authorization') }), [NOBODY]);
 });
 
 void t.test('commands that edit callers run where the files are not', async (t) => {
