@@ -1,6 +1,7 @@
 /** The gate: the one place where a request is let through or refused. The order below is the contract. */
 import { actingFor } from './callers/on-behalf.ts';
 import type { Authenticated, CallerTable, Shown, Unauthenticated } from './callers/table.ts';
+import { scopeToAskFor } from './config/authorization-servers.ts';
 import type { Config } from './config/config.ts';
 import type { About, Decision, Forward } from './decision.ts';
 import { refuse, refuseLargeBody, type Refusal } from './errors.ts';
@@ -17,6 +18,7 @@ import type { Authorize } from './policy/authorize.ts';
 import { elsewhere, mayComeFrom } from './policy/from.ts';
 import { authorizeSocket, wantsUpgrade } from './policy/sockets.ts';
 import { createRecheck, type Recheck } from './recheck.ts';
+import { isScope } from './scopes.ts';
 import type { Caller, CallerLimits, RequestFacts, Route, Scope } from './types.ts';
 
 export interface Gate {
@@ -77,6 +79,7 @@ export function createGate(parts: GateParts): Gate {
       // A shim that asks for its callers is told what they would meet.
       if (asksHealth && head.onBehalf.length === 0) return health();
       if (metadata && !facts.upgrade && asksForMetadata(facts)) {
+        about.route = { method: facts.method, template: facts.target, scope: 'operator.read' };
         return { kind: 'metadata', about, body: metadata.documentFor(head.hostField) };
       }
       const upgrade = facts.upgrade && readUpgrade(facts, listen.websocket.subprotocolToken);
@@ -112,7 +115,7 @@ export function createGate(parts: GateParts): Gate {
         const request = { method: facts.method, path: target.path, openclaw: head.openclaw, now: now() };
         const permission = authorize(caller, request, (route) => (about.route = route));
         if (permission.kind === 'refuse')
-          return { ...(wantsUpgrade(caller, request, permission) ?? told(permission)), about };
+          return { ...(wantsUpgrade(caller, request, permission) ?? told(asked(permission, caller))), about };
         const { route, dropped, wouldRefuse } = permission;
         about.dropped = dropped;
         about.agent = headerIn(permission.headers, 'x-openclaw-agent-id');
@@ -155,6 +158,14 @@ export function createGate(parts: GateParts): Gate {
 
     recheck: createRecheck(parts),
   };
+
+  /** A client asks its own provider, whose scopes may have other names. */
+  function asked(refusal: Refusal, { name }: Caller): Refusal {
+    const { scope, ...rest } = refusal;
+    if (scope === undefined || !isScope(scope)) return refusal;
+    const theirs = scopeToAskFor(config, name, scope);
+    return theirs === undefined ? rest : { ...rest, scope: theirs };
+  }
 
   /** Too many failures change the answer to a failing credential alone: a valid one passes from anywhere, at any time. */
   function authenticate(shown: Shown, peer: string | undefined): Admissible | Promise<Admissible> {

@@ -3,6 +3,7 @@ import type { Refusal } from '../errors.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Caller, RawToken } from '../types.ts';
 import { reasonOf } from './fetch-json.ts';
+import type { ProviderState } from './keys.ts';
 import { invalid, unavailable } from './unauthenticated.ts';
 import { whileValid, type Answer, type Asked, type Claims, type VouchedToken } from './vouched.ts';
 
@@ -65,6 +66,8 @@ export interface Answers<T extends VouchedToken> {
    * @param token that was accepted then
    */
   find(token: VouchedToken, now: number): Answer<T>;
+  /** @returns how its last questions went */
+  state(): ProviderState;
   /** Asks no more about running requests. Who waits for an answer still gets it. */
   close(): void;
 }
@@ -97,6 +100,9 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
   let closed = false;
   let outage: { last: number } | undefined;
   let told = -Infinity;
+  let heardMs: number | undefined;
+  let failedMs = -Infinity;
+  let failing = false;
 
   return {
     recall,
@@ -123,6 +129,7 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
       }
       return judge(known.answer, now);
     },
+    state: () => ({ heardMs, failing }),
     close() {
       closed = true;
       waiting.clear();
@@ -166,6 +173,8 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
     const signal = AbortSignal.timeout(ASK_MS);
     try {
       const answer = await source.ask(asked, began, signal);
+      heardMs = began;
+      if (began >= failedMs) failing = false;
       if (outage && began >= outage.last) {
         outage = undefined;
         deps.logger.info({ from: who }, 'tokens can be asked about again');
@@ -175,6 +184,8 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
     } catch (error) {
       const reason = signal.aborted ? `no answer within ${ASK_MS} ms` : reasonOf(error);
       const now = deps.now();
+      failedMs = now;
+      failing = true;
       if (outage) {
         outage.last = now;
       } else if (!isNear(told, now, QUIET_MS)) {

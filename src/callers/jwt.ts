@@ -7,7 +7,7 @@ import type { Caller, RawToken, Token } from '../types.ts';
 import { askUnlessLimited, type Limited } from './answers.ts';
 import { claimChecks, type Passed } from './checks.ts';
 import type { KeySet } from './key-set.ts';
-import { createKeys, type Keys, type KeysDeps, type KeysState } from './keys.ts';
+import { createKeys, type Keys, type KeysDeps, type ProviderState } from './keys.ts';
 import type { Authenticated, Unauthenticated } from './table.ts';
 import type { ReviewedToken, TokenReview } from './token-review.ts';
 import { readUnverified } from './unverified.ts';
@@ -75,8 +75,8 @@ export interface JwtVerifier {
   find(token: VerifiedToken, now: number): Verified | Unauthenticated;
   /** @returns the keys of an issuer for a verifier that follows this one, if it has them */
   share(issuer: IssuerConfig): Keys | undefined;
-  /** @returns how it stands with the keys of each issuer that are fetched */
-  states(): (KeysState & { readonly name: string })[];
+  /** @returns how it stands with each issuer that is asked, for its keys or about its tokens */
+  states(): (ProviderState & { readonly name: string })[];
   /** Ends the fetching of keys that no other verifier shares. */
   close(): void;
 }
@@ -135,8 +135,8 @@ export async function createJwtVerifier(
     },
     share: (config) => trusted.get(config.issuer)?.keys.share(config),
     states: () =>
-      [...trusted.values()].flatMap(({ config: { name }, keys }) => {
-        const state = keys.state();
+      [...trusted.values()].flatMap(({ config: { name }, keys, review }) => {
+        const state = review?.state() ?? keys.state();
         return state ? [{ name, ...state }] : [];
       }),
     close() {

@@ -28,11 +28,11 @@ export interface KeysDeps {
   readonly lookup?: typeof dnsLookup | undefined;
 }
 
-/** How it stands with the keys of a provider. */
-export interface KeysState {
+/** How it stands with an identity provider. */
+export interface ProviderState {
   /** When the last good answer was asked for, milliseconds since the epoch; `undefined`: never. */
   readonly heardMs: number | undefined;
-  /** Whether the last fetch failed. */
+  /** Whether it could not be asked since. */
   readonly failing: boolean;
 }
 
@@ -57,7 +57,7 @@ export interface Keys {
    */
   share(issuer: IssuerConfig): Keys | undefined;
   /** @returns `undefined` where nobody is asked for keys */
-  state(): KeysState | undefined;
+  state(): ProviderState | undefined;
   /** Ends what is under way, once every holder has called it. */
   close(): void;
 }
@@ -108,6 +108,7 @@ function fetchedKeys(
   let heard = 0;
   let failures = 0;
   let renewed = -Infinity;
+  let ended = false;
   let flight: Promise<void> | undefined;
   let timer: NodeJS.Timeout | undefined;
   const closed = new AbortController();
@@ -167,17 +168,25 @@ function fetchedKeys(
       heard = began;
       if (failures > 0) logger.info({ issuer: issuer.name }, 'the keys of an issuer are fetched again');
       failures = 0;
+      ended = false;
       const age = Math.min(Math.max(maxAge, SHORTEST_AGE_MS), LONGEST_AGE_MS) * EARLY;
       again(Math.min(age, maxStale / 2));
     } catch (error) {
       if (closed.signal.aborted) return;
-      if (failures === 0) {
+      const left = set ? heard + maxStale - now() : Infinity;
+      if (left <= 0 && !ended) {
+        ended = true;
+        const about = { issuer: issuer.name, reason: reasonOf(error) };
+        logger.warn(about, 'the last keys of an issuer are older than maxStale: its callers are refused');
+      } else if (failures === 0) {
         const consequence = set ? 'the last ones are used for now' : 'its callers are refused';
         const about = { issuer: issuer.name, reason: reasonOf(error) };
         logger.warn(about, `the keys of an issuer cannot be fetched: ${consequence}`);
       }
       failures += 1;
-      again(Math.min(RETRY_MS * 2 ** (failures - 1), LONGEST_RETRY_MS));
+      const pause = Math.min(RETRY_MS * 2 ** (failures - 1), LONGEST_RETRY_MS);
+      // Once more when the keys end, which the log then says in time.
+      again(left > 0 ? Math.min(pause, left) : pause);
     }
   }
 

@@ -1,6 +1,6 @@
 /** Who calls: the table of bearer tokens, by hash, and of client certificates, by name; and the tokens of issuers. */
 import { timingSafeEqual } from 'node:crypto';
-import { refuse, type Refusal } from '../errors.ts';
+import { refuse, type ErrorCode, type Refusal } from '../errors.ts';
 import { tokenId } from '../config/callers.ts';
 import { LONGEST_TOKEN, readBearer } from '../headers/bearer.ts';
 import type { Caller, ClientCertificate, RawToken, Token } from '../types.ts';
@@ -154,7 +154,8 @@ export function createCallerTable(
   /** Without an issuer whose tokens come so, it is a header like any other. */
   function verifyAssertion(assertion: RawToken, now: number, limited: Limited): Answer | undefined | Promise<Answer> {
     if (!jwts?.headers.has('cf-access-jwt-assertion')) return undefined;
-    return jwts.verify(assertion, hashToken(assertion), 'cf-access-jwt-assertion', now, limited);
+    const verified = jwts.verify(assertion, hashToken(assertion), 'cf-access-jwt-assertion', now, limited);
+    return verified instanceof Promise ? verified.then(ofAssertion) : ofAssertion(verified);
   }
 
   function findToken(token: Pick<Token, 'hash'>, now: number): Answer {
@@ -224,6 +225,19 @@ export function createCallerTable(
     ];
     return [...new Set(names.flatMap((one) => byCertificate.get(one) ?? []))];
   }
+}
+
+/** The words of the table are about a bearer, which may be none or a good one. */
+const ASSERTION_WORDS: Partial<Record<ErrorCode, string>> = {
+  invalid_token: 'The assertion of Cloudflare Access is not valid.',
+  expired_token: 'The assertion of Cloudflare Access has expired.',
+  not_yet_valid_token: 'The assertion of Cloudflare Access is not valid yet.',
+};
+
+function ofAssertion(answer: Answer): Answer {
+  if (answer.kind !== 'refuse') return answer;
+  const message = ASSERTION_WORDS[answer.code];
+  return message === undefined ? answer : { ...answer, message };
 }
 
 const NOBODY_ASKED = 'no endpoint is asked about tokens any more';

@@ -1,5 +1,7 @@
 /** `auth-shim explain`: what would become of a request, and why. */
 import { createCallerTable, type Answer } from '../callers/table.ts';
+import { NAME_PART } from '../config/claim-path.ts';
+import type { ClaimRules } from '../config/claim-rules.ts';
 import type { Config } from '../config/config.ts';
 import { errorBody, ERRORS, refuse } from '../errors.ts';
 import type { Decision, Forward, Upgrade } from '../decision.ts';
@@ -49,18 +51,36 @@ export async function runExplain(world: World, options: ExplainOptions): Promise
   const loaded = await loadOrTell(world, options.config);
   if (!loaded) return EXIT.config;
   const { config } = loaded;
-  const caller = config.callers.find(({ name }) => name === as);
+  const caller = config.callers.find(({ name }) => name === as) ?? ofProvider(config, as);
   if (!caller) {
     const names = config.callers.map(({ name }) => name).join(', ');
-    const issued = config.issuers.length > 0 || config.introspection ? ' (those of a provider: explain --token -)' : '';
+    const sections = providersOf(config).map(({ name }) => `${name}:…`);
+    const issued = sections.length > 0 ? `; and of providers: ${sections.join(', ')}` : '';
     world.stderr(`no caller is named "${as}"; there are: ${names || 'none'}${issued}\n`);
     return EXIT.usage;
   }
   const request = { method, path, headers, websocket };
   if (!areHeaders(world, headers)) return EXIT.usage;
-  const report = explainRequest(world, config, credentialOf(caller, world.now()), request);
+  const provided = !config.callers.includes(caller);
+  if (provided)
+    world.stderr(`${as} is taken to have all scopes of its ceiling; what a token grants: explain --token -\n`);
+  const credential: Answer = provided
+    ? { kind: 'caller', caller, token: undefined }
+    : credentialOf(caller, world.now());
+  const report = explainRequest(world, config, credential, request);
   world.stdout(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : requestText(as, request, report));
   return report.decision === 'forward' ? EXIT.ok : EXIT.no;
+}
+
+function providersOf({ issuers, introspection }: Config): ClaimRules[] {
+  return [...issuers, ...(introspection ? [introspection] : [])];
+}
+
+/** As the tokens of a provider name callers: its section, a colon, and what claims say. */
+function ofProvider(config: Config, name: string): Caller | undefined {
+  const rules = providersOf(config).find((one) => name.startsWith(`${one.name}:`));
+  if (!rules || name === `${rules.name}:` || !NAME_PART.test(name)) return undefined;
+  return { ...rules.policy, name, tokens: [], scopes: rules.scopes.ceiling };
 }
 
 const HEADER = /^([^:\s]+):\s*(.*)$/;

@@ -5,7 +5,7 @@ import type { Introspector } from '../callers/introspection.ts';
 import { createJwtVerifier, type JwtVerifier } from '../callers/jwt.ts';
 import { createNaming, type NameCaller } from '../callers/named.ts';
 import { createCallerTable, type Answer } from '../callers/table.ts';
-import { isJwtShape } from '../callers/unverified.ts';
+import { isJwtShape, readUnverified } from '../callers/unverified.ts';
 import { hashToken, isMinted } from '../callers/token.ts';
 import { tokenId } from '../config/callers.ts';
 import type { ClaimRules } from '../config/claim-rules.ts';
@@ -66,7 +66,7 @@ export async function findingsOf({ now }: World, config: Config, token: string):
       told.asked === 'issuers'
         ? [ISSUERS_ASKED, ...verifierFindings(told, answer, now()), ...namingFindings(told)]
         : told.asked === 'endpoint'
-          ? [ENDPOINT_ASKED, ...endpointFindings(told, answer, now()), ...namingFindings(told)]
+          ? [endpointAsked(token, issuers), ...endpointFindings(told, answer, now()), ...namingFindings(told)]
           : tableFindings(token, answer, jwts !== undefined, now());
     if (config.listen.tls?.client) findings.push(CERTIFICATE);
     return { findings, answer, id: tokenId(hashToken(token as RawToken)) };
@@ -131,11 +131,12 @@ const ISSUERS_ASKED: Finding = {
   words: 'no token of callers, but a JWT: issuers are asked',
 };
 
-const ENDPOINT_ASKED: Finding = {
-  check: 'table',
-  result: 'passed',
-  words: 'no token of callers, nor of an issuer: the endpoint of introspection is asked',
-};
+function endpointAsked(token: string, { length }: readonly IssuerConfig[]): Finding {
+  const read = length > 0 && isJwtShape(token) ? readUnverified(token as RawToken) : 'no JWT';
+  const iss = typeof read === 'string' ? '' : ` (its iss is ${quoted(read.iss)})`;
+  const words = `no token of callers, nor of an issuer${iss}: the endpoint of introspection is asked`;
+  return { check: 'table', result: 'passed', words };
+}
 
 const CERTIFICATE: Finding = {
   check: 'certificate',

@@ -186,9 +186,12 @@ function readKeyFile(written: string, at: Path, source: SecretSource): string | 
 
 function jwksFault(text: string): string | undefined {
   const set = parseUnambiguous(Buffer.from(text));
+  if (text.trimStart().startsWith('-----BEGIN'))
+    return 'is PEM: expected a JWK Set, which is JSON (RFC 7517 section 5)';
   if (typeof set === 'string') return set;
   const { keys } = set;
-  if (!Array.isArray(keys) || keys.length === 0) return 'is no JWK Set: it has no list "keys" (RFC 7517 section 5)';
+  if (!Array.isArray(keys)) return 'is no JWK Set: it has no list "keys" (RFC 7517 section 5)';
+  if (keys.length === 0) return 'has no keys: every token would be refused';
   for (const key of keys as readonly unknown[]) {
     if (typeof key !== 'object' || key === null || !('kty' in key)) return 'has a key without "kty"';
     if (PRIVATE.some((member) => member in key)) return 'holds a private or secret key: only public ones belong there';

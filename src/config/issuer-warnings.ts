@@ -14,7 +14,7 @@ const OTHERS_AUDIENCES: readonly RegExp[] = [
   /^https:\/\/[a-z0-9.-]+\.googleapis\.com\/?$/,
   /^https:\/\/[^/]+\.auth0\.com\/(?:api\/v2\/|userinfo)$/,
   /^https:\/\/(?:github|gitlab)\.com(?:\/[^/]*)?$/,
-  /^(?:account|sigstore|pypi|npm:registry\.npmjs\.org|vault)$/,
+  /^(?:account|sigstore|pypi|npm:registry\.npmjs\.org|vault|default|api:\/\/default|\*)$/,
 ];
 
 /** Whoever has an account there gets tokens for any audience. */
@@ -43,6 +43,12 @@ export function warnOfIssuers(issuers: readonly IssuerConfig[], report: Report):
       report.warning(
         [...path, 'audience'],
         `"${audience}" looks like somebody else's: tokens that were made for others would be taken here`,
+      );
+    }
+    if (issuer.keys.kind === 'discovery' && !issuer.keys.url.includes('/.well-known/')) {
+      report.warning(
+        [...path, 'discovery'],
+        'expected the URL of the document, which has /.well-known/ in it; true builds it from the issuer',
       );
     }
     if (FOR_EVERYBODY.has(issuer.issuer) && issuer.match.length === 0) {

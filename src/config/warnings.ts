@@ -3,6 +3,7 @@ import { hash } from 'node:crypto';
 import { hasScope } from '../scopes.ts';
 import type { Caller } from '../types.ts';
 import { isWildcard } from './address.ts';
+import { authorizationServers } from './authorization-servers.ts';
 import type { Config, GatewayAuth } from './config.ts';
 import type { Report } from './report.ts';
 import { formatInstant } from './units.ts';
@@ -41,6 +42,12 @@ export function warn(config: Config, now: number, report: Report, callersReport:
     );
   }
   warnOfTls(config, now, report);
+  if (config.listen.resourceMetadata && authorizationServers(config).length === 0) {
+    report.warning(
+      ['listen', 'resourceMetadata'],
+      'it names no authorization server: that takes one of issuers with a public key, or introspection.issuer, that is a URL',
+    );
+  }
   if (auth.mode === 'none') {
     report.warning(
       ['gateway', 'auth', 'mode'],

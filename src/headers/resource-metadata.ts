@@ -1,11 +1,10 @@
 /** `listen.resourceMetadata`: where OAuth clients learn whose tokens are taken here (RFC 9728). Pure. */
+import { authorizationServers, scopesToAskFor } from '../config/authorization-servers.ts';
 import type { Config } from '../config/config.ts';
 import type { RequestFacts } from '../types.ts';
 
 /** RFC 9728 section 3; the resource is the whole origin. */
 const PATH = '/.well-known/oauth-protected-resource';
-/** What RFC 6749 section 3.3 calls a list of scopes. */
-const SCOPE_CLAIMS: ReadonlySet<string> = new Set(['scope', 'scp']);
 
 /** Built for a host that is served here. */
 export interface ResourceMetadata {
@@ -16,24 +15,21 @@ export interface ResourceMetadata {
 }
 
 /**
- * @param config listener and issuers
+ * @param config listener and providers
  * @returns the metadata, or `undefined` where none is to be told
  */
-export function createResourceMetadata({
-  listen,
-  issuers,
-}: Pick<Config, 'listen' | 'issuers'>): ResourceMetadata | undefined {
+export function createResourceMetadata(
+  config: Pick<Config, 'listen' | 'issuers' | 'introspection'>,
+): ResourceMetadata | undefined {
+  const { listen } = config;
   if (!listen.resourceMetadata) return undefined;
   const { origin } = listen.resourceMetadata;
   const scheme = listen.tls ? 'https' : 'http';
-  const shown = issuers.filter(({ header }) => header === 'authorization');
-  const servers = shown.map(({ issuer }) => issuer).filter((issuer) => /^https?:\/\//.test(issuer));
-  const scopes = shown
-    .filter(({ scopes: { claim } }) => SCOPE_CLAIMS.has(claim.join('.')))
-    .flatMap(({ scopes: { map, ceiling } }): readonly string[] => (map ? [...map.keys()] : ceiling));
+  const servers = authorizationServers(config);
+  const scopes = scopesToAskFor(config);
   const about = {
     ...(servers.length > 0 && { authorization_servers: servers }),
-    ...(scopes.length > 0 && { scopes_supported: [...new Set(scopes)] }),
+    ...(scopes.length > 0 && { scopes_supported: scopes }),
     bearer_methods_supported: ['header'],
   };
   const originOf = (host: string): string => origin ?? `${scheme}://${host}`;

@@ -57,3 +57,13 @@ export function one(value: number | boolean | undefined): Sample[] {
 export function by(label: string, values: Readonly<Record<string, number>>): Sample[] {
   return Object.entries(values).map(([key, value]) => ({ labels: { [label]: key }, value }));
 }
+
+/** @returns a family that only grows */
+export function counter(name: string, help: string, read: Family['read']): Family {
+  return { name: `auth_shim_${name}`, help, type: 'counter', read };
+}
+
+/** @returns a family of values of the moment */
+export function gauge(name: string, help: string, read: Family['read']): Family {
+  return { name: `auth_shim_${name}`, help, type: 'gauge', read };
+}

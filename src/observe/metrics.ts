@@ -4,7 +4,7 @@
  */
 import type { CertificateInUse } from '../config/config.ts';
 import { ERRORS } from '../errors.ts';
-import { by, createExposition, one, type Exposition, type Family, type Sample } from './exposition.ts';
+import { by, counter, createExposition, gauge, one, type Exposition, type Family, type Sample } from './exposition.ts';
 import { HANDSHAKE_FAILURES, type HandshakeFailure } from './handshakes.ts';
 import { Histogram } from './histogram.ts';
 import type { EndReason, RequestRecord } from './log.ts';
@@ -29,6 +29,8 @@ export interface MetricSources {
   readonly limitStore?: () => { readonly failures: number; readonly up: boolean };
   /** The certificates of the running configuration. */
   readonly certificates?: () => readonly CertificateInUse[];
+  /** The identity providers that are asked: when one last answered, milliseconds since the epoch, and whether it failed since. */
+  readonly providers?: () => readonly { name: string; heardMs: number | undefined; failing: boolean }[];
 }
 
 /** @property startedMs when the process started and read its configuration, milliseconds since the epoch */
@@ -39,6 +41,8 @@ export interface MetricOptions {
   readonly startedMs: number;
   readonly sources: MetricSources;
 }
+
+type Provider = ReturnType<NonNullable<MetricSources['providers']>>[number];
 
 /** What is counted of a request: the log's record of it. */
 export type FinishedRequest = Pick<
@@ -180,6 +184,12 @@ export function createMetrics({ version, node, startedMs, sources }: MetricOptio
         value: notAfter / 1000,
       })),
     ),
+    gauge('identity_provider_up', 'Whether an identity provider answered when it was last asked.', () =>
+      byProvider(({ heardMs, failing }) => (heardMs === undefined && !failing ? undefined : Number(!failing))),
+    ),
+    gauge('identity_provider_last_success_timestamp_seconds', 'When it was asked what it last answered.', () =>
+      byProvider(({ heardMs }) => heardMs && heardMs / 1000),
+    ),
     gauge('build_info', 'What runs.', () => [{ labels: { version, node }, value: 1 }]),
     ...processFamilies(sources.usage, startedMs),
   ];
@@ -261,6 +271,13 @@ export function createMetrics({ version, node, startedMs, sources }: MetricOptio
     return statuses;
   }
 
+  function byProvider(read: (provider: Provider) => number | undefined): Sample[] {
+    return (sources.providers?.() ?? []).flatMap((provider) => {
+      const value = read(provider);
+      return value === undefined ? [] : [{ labels: { provider: provider.name }, value }];
+    });
+  }
+
   function histogram(name: string, help: string, cell: 'firstByte' | 'duration'): Family {
     const read = () => [...routes].flatMap(([route, cells]) => cells[cell].read({ route }));
     return { name: `auth_shim_${name}`, help, type: 'histogram', read };
@@ -278,12 +295,4 @@ function requestSamples(routes: ReadonlyMap<string, RouteCells>): Sample[] {
     }
   }
   return samples;
-}
-
-function counter(name: string, help: string, read: Family['read']): Family {
-  return { name: `auth_shim_${name}`, help, type: 'counter', read };
-}
-
-function gauge(name: string, help: string, read: Family['read']): Family {
-  return { name: `auth_shim_${name}`, help, type: 'gauge', read };
 }

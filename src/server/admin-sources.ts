@@ -44,7 +44,7 @@ export function openAdmin({ admin: config }: Config, shim: AdminSources): AdminL
         sockets.eachOpen((caller) => visit(caller, 'socket'));
       },
       reload: () => reload.part,
-      issuers: serving.issuers,
+      providers: serving.providers,
       now,
     },
     tls: {

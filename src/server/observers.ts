@@ -38,7 +38,7 @@ export async function startObservers(
   config: Config,
   log: RequestLog,
   facts: ProgramFacts | undefined,
-  sources: Pick<MetricSources, 'open' | 'pool' | 'limitStore' | 'certificates'>,
+  sources: Pick<MetricSources, 'open' | 'pool' | 'limitStore' | 'certificates' | 'providers'>,
 ): Promise<RunningObservers> {
   const { logger, request } = log;
   const audit = config.audit && (await createAudit(config.audit, (message) => logger.warn(message)));

@@ -52,8 +52,8 @@ export interface Serving {
    *   waits for the next start
    */
   prepare(config: Config): Promise<() => string[]>;
-  /** How it stands with the keys of issuers. */
-  readonly issuers: () => ReturnType<JwtVerifier['states']>;
+  /** How it stands with the identity providers that are asked. */
+  readonly providers: () => ReturnType<JwtVerifier['states']>;
   /** Ends every connection to the gateway, of earlier configurations as well, and to identity providers. */
   destroy(): Promise<void>;
 }
@@ -98,7 +98,12 @@ export async function createServing(
   return {
     current: () => snapshot,
     config: () => served,
-    issuers: () => verifiers.jwts?.states() ?? [],
+    providers() {
+      const { jwts, introspector } = verifiers;
+      const { introspection } = served;
+      const asked = introspector && introspection && { name: introspection.name, ...introspector.state() };
+      return [...(jwts?.states() ?? []), ...(asked ? [asked] : [])];
+    },
     async prepare(next) {
       const following = await openVerifiers(next, verifiers);
       return () => take(next, following);

@@ -90,6 +90,7 @@ export async function startShim(config: Config, log: RequestLog, options: ShimOp
     open: () => ({ ...proxy.open(), sockets: sockets.open() }),
     pool: () => serving.current().pool.stats,
     certificates: () => serving.config().certificates,
+    providers: serving.providers,
     ...(config.limits.store && {
       limitStore: () => ({ failures: limiter.withoutStore, up: limiter.storeUp }),
     }),

@@ -4,7 +4,7 @@ import { SOON } from '../config/warnings.ts';
 import { ERRORS } from '../errors.ts';
 import type { Recent } from '../observe/recent.ts';
 import { ADVICE } from './advice.ts';
-import type { AboutPart, CallerRow, CallersPart, HealthPart, IssuerRow, ReloadPart, StatusParts } from './state.ts';
+import type { AboutPart, CallerRow, CallersPart, HealthPart, ProviderRow, ReloadPart, StatusParts } from './state.ts';
 
 /** A page with more rows helps nobody. */
 const MOST_ROWS = 200;
@@ -18,7 +18,7 @@ export interface StatusSources {
   /** Calls back for everything open that has a caller. */
   readonly eachOpen: (visit: (caller: string, kind: 'request' | 'stream' | 'socket') => void) => void;
   readonly reload: () => ReloadPart;
-  readonly issuers: () => readonly IssuerRow[];
+  readonly providers: () => readonly ProviderRow[];
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -49,7 +49,7 @@ export function gather(sources: StatusSources, checks: HealthPart['checks']): St
     }),
     reload: sources.reload(),
     certificates: config.certificates,
-    issuers: sources.issuers(),
+    providers: sources.providers(),
     hour: recent.hour(),
   };
 }

@@ -58,7 +58,8 @@ export interface CertificateRow {
   readonly notAfter: number;
 }
 
-export interface IssuerRow {
+/** An identity provider that is asked. */
+export interface ProviderRow {
   readonly name: string;
   readonly heardMs: number | undefined;
   readonly failing: boolean;
@@ -75,6 +76,6 @@ export interface StatusParts {
   readonly refusals: readonly RefusalRow[];
   readonly reload: ReloadPart;
   readonly certificates: readonly CertificateRow[];
-  readonly issuers: readonly IssuerRow[];
+  readonly providers: readonly ProviderRow[];
   readonly hour: HourView;
 }

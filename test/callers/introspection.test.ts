@@ -303,16 +303,21 @@ void t.test('an endpoint that does not answer', async (t) => {
 });
 
 void t.test('an outage is told once, and its end', async (t) => {
-  const { endpoint, check, checkNow, clock, log } = await startAnswers(t, GOOD);
+  const { introspector, endpoint, check, checkNow, clock, log } = await startAnswers(t, GOOD);
   const good = endpoint.answer;
   const bad: RequestListener = (_, response) => void response.writeHead(500).end();
+  t.strictSame(introspector.state(), { heardMs: undefined, failing: false });
   t.equal(await check(token('known')), '+ opaque:ci');
   endpoint.answer = bad;
   for (let i = 0; i < 20; i += 1) t.equal(await check(token(i)), 'identity_unavailable');
   t.equal(checkNow(token('known')), '+ opaque:ci', 'what is known is used');
   t.match(log.lines, [{ level: 'warn', from: 'introspection opaque', reason: 'the answer is 500' }]);
+  const heardMs = clock.now;
+  t.strictSame(introspector.state(), { heardMs, failing: true });
+  clock.now += 1;
   endpoint.answer = good;
   t.equal(await check(token(0)), '+ opaque:ci', 'an outage is not remembered');
+  t.strictSame(introspector.state(), { heardMs: heardMs + 1, failing: false });
   t.equal(log.lines.length, 2);
   t.match(log.lines[1], { level: 'info' });
   for (let i = 0; i < 20; i += 1) {

@@ -353,11 +353,18 @@ void t.test('an outage: keys hold for maxStale, a few fetches are tried, and it 
   clock.now = fetched + 2 * HOUR;
   t.equal(await keys.load(), undefined);
   t.equal(log.lines.length, 1);
+  for (let minute = 1; minute <= 2; minute++) {
+    mock.timers.tick(MINUTE);
+    await settle(keys, set);
+  }
+  t.match(log.lines.slice(1), [
+    { level: 'warn', message: 'the last keys of an issuer are older than maxStale: its callers are refused' },
+  ]);
   await endpoint.start();
   endpoint.answer = jsonAt({ '/jwks': JWKS });
   mock.timers.tick(MINUTE);
-  await log.written(2);
-  t.equal(log.lines[1]?.message, 'the keys of an issuer are fetched again');
+  await log.written(3);
+  t.equal(log.lines[2]?.message, 'the keys of an issuer are fetched again');
   t.equal(await keys.load(), set, 'the same keys');
 });
 

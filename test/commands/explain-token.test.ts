@@ -13,7 +13,14 @@ import type { KeysDeps } from '../../src/callers/keys.ts';
 import { makeAuthority } from '../helpers/certificates.ts';
 import { env, run } from '../helpers/command-line.ts';
 import type { Run } from '../helpers/process.ts';
-import { makeKey, MISBEHAVIOURS, publicOf, startProvider, type SigningKey } from '../helpers/provider.ts';
+import {
+  makeKey,
+  MISBEHAVIOURS,
+  publicOf,
+  startEndpoint,
+  startProvider,
+  type SigningKey,
+} from '../helpers/provider.ts';
 import { testLog } from '../helpers/redis.ts';
 import { bearer, caller, hashOf, startStack, TOKENS } from '../helpers/stack.ts';
 
@@ -286,6 +293,27 @@ void t.test('tokens that no issuer is asked about', async (t) => {
     (await explain(t, bare, short)).words('table'),
     /^unknown token; it looks like a JWT, but there are no issuers/,
   );
+});
+
+void t.test('where an endpoint is asked about a JWT, its iss is told', async (t) => {
+  const file = join(t.testdir({}), 'both.yaml');
+  const endpoint = await startEndpoint(t, (_, response) => response.end('{"active":false}'));
+  const issuers = `issuers:
+  - { name: corp, issuer: ${CORP}, audience: shim, jwksUri: ${endpoint.url}/jwks, scopes: { claim: scope, ceiling: [operator.read] } }
+introspection:
+  name: opaque
+  endpoint: ${endpoint.url}/introspect
+  clientId: shim
+  clientSecret: { env: SECRET }
+  audience: shim
+  scopes: { claim: scope, ceiling: [operator.read] }`;
+  await writeFile(file, [gateway, issuers].join('\n'));
+  const table = async (token: string): Promise<string> => (await explain(t, file, token)).words('table');
+  t.equal(
+    await table(jws(EC, { iss: `${CORP}/` })),
+    `no token of callers, nor of an issuer (its iss is "${CORP}/"): the endpoint of introspection is asked`,
+  );
+  t.equal(await table('x'.repeat(40)), 'no token of callers, nor of an issuer: the endpoint of introspection is asked');
 });
 
 void t.test('the decision is that of explain --as', async (t) => {

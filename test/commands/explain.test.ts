@@ -50,7 +50,40 @@ void t.test('explain gives the decision of the gate, the rule and the headers, s
   t.match((await explain('GET', '/v1/../x', '--json')).stdout, /bad_request/);
   const nobody = await run(['explain', '-c', file, '--as', 'wirter', 'GET', '/v1/models'], { env });
   t.equal(nobody.code, 2);
-  t.match(nobody.stderr, /no caller is named "wirter"; there are: writer/);
+  t.match(nobody.stderr, /no caller is named "wirter"; there are: writer\n/);
+});
+
+void t.test('explain as a caller of a provider: its policy, and the scopes of its ceiling', async (t) => {
+  const more = `
+issuers:
+  - name: corp
+    issuer: https://id.example
+    audience: shim
+    jwksUri: https://id.example/keys
+    scopes: { claim: scope, ceiling: [operator.read] }
+    policy: { agent: ops }
+introspection:
+  name: opaque
+  endpoint: https://id.example/introspect
+  clientId: shim
+  clientSecret: { env: SECRET }
+  audience: shim
+  scopes: { claim: scope, ceiling: [operator.write] }
+`;
+  const file = await configure(t, 'http://127.0.0.1:18789', more);
+  const explain = (as: string, ...words: string[]) => run(['explain', '-c', file, '--as', as, ...words], { env });
+  const no = await explain('corp:ada', 'POST', '/v1/chat/completions');
+  t.equal(no.code, 1);
+  t.match(no.stdout, /^rule .*needs operator\.write; corp:ada has: operator\.read$/m);
+  t.match(no.stderr, /^corp:ada is taken to have all scopes of its ceiling; what a token grants: explain --token -$/m);
+  const yes = await explain('opaque:ada', 'POST', '/v1/chat/completions');
+  t.equal(yes.code, 0);
+  t.match((await explain('corp:ada', 'GET', '/v1/models')).stdout, /x-openclaw-agent-id: ops$/m);
+  for (const nobody of ['corp:', 'corp', 'other:ada', 'corp:a b', 'corp:a"b']) {
+    const { code, stderr } = await explain(nobody, 'GET', '/v1/models');
+    t.equal(code, 2, nobody);
+    t.match(stderr, /there are: writer; and of providers: corp:…, opaque:…\n/);
+  }
 });
 
 void t.test('explain: a Host that is given takes the place of the one made up', async (t) => {

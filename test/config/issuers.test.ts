@@ -19,6 +19,7 @@ const standing = worldOf(
     empty: '\n',
     'keys.json': JWKS,
     'text.json': 'keys',
+    'keys.pem': '-----BEGIN PUBLIC KEY-----\n',
     'twice.json': '{"keys":[],"keys":[]}',
     'none.json': '{"keys":[]}',
     'map.json': '{"keys":{}}',
@@ -227,7 +228,8 @@ const REFUSED: readonly (readonly [text: Readonly<Record<string, string>>, says:
   [keys('jwksFile: gone.json'), /\.jwksFile: gone.json does not exist/],
   [keys('jwksFile: text.json'), /\.jwksFile: text.json must be JSON/],
   [keys('jwksFile: twice.json'), /\.jwksFile: twice.json has a duplicate key/],
-  [keys('jwksFile: none.json'), /\.jwksFile: none.json is no JWK Set/],
+  [keys('jwksFile: none.json'), /\.jwksFile: none.json has no keys/],
+  [keys('jwksFile: keys.pem'), /\.jwksFile: keys.pem is PEM: expected a JWK Set/],
   [keys('jwksFile: map.json'), /\.jwksFile: map.json is no JWK Set/],
   [keys('jwksFile: odd.json'), /\.jwksFile: odd.json has a key without "kty"/],
   [keys('jwksFile: private.json'), /\.jwksFile: private.json holds a private or secret key/],
@@ -360,10 +362,13 @@ const WARNED: readonly (readonly [text: Readonly<Record<string, string>>, says: 
     'https://acme.eu.auth0.com/userinfo',
     'https://github.com/octo-org',
     'account',
+    'api://default',
+    '*',
   ].map(
     (audience) =>
       [{ audience: `audience: [shim, "${audience}"]` }, /\.audience: .* looks like somebody else's/] as const,
   ),
+  [keys('discovery: https://id.example/'), /\.discovery: expected the URL of the document/],
   ...['https://token.actions.githubusercontent.com', 'https://accounts.google.com'].map(
     (issuer) => [{ issuer: `issuer: ${issuer}` }, /^issuers\[0\]: everybody can get tokens/] as const,
   ),
@@ -380,6 +385,7 @@ void t.test('what is allowed and deserves a word', async (t) => {
   const fine: readonly Readonly<Record<string, string>>[] = [
     { audience: 'audience: https://shim.example' },
     { audience: 'audience: api://openclaw-shim' },
+    keys('discovery: https://id.example/.well-known/oauth-authorization-server'),
     { issuer: 'issuer: https://accounts.google.com', rest: 'match: { email: a }' },
     { ...scopes('claim: scope, ceiling: []'), rest: 'policy: { tools: [web_fetch] }' },
   ];

@@ -512,6 +512,12 @@ void t.test('warnings', async (t) => {
     'an assertion stands beside tokens too',
   );
   t.same(await of({ listen, issuers: issuers('Authorization') }), [NOBODY]);
+
+  const shown = '{ resourceMetadata: true }';
+  const UNNAMED = /^listen.resourceMetadata: it names no authorization server/;
+  t.match(await of({ listen: shown }), [UNNAMED]);
+  t.match(await of({ listen: shown, issuers: issuers('Cf-Access-Jwt-Assertion') }), [UNNAMED]);
+  t.same(await of({ listen: shown, issuers: issuers('Authorization') }), []);
 });
 
 void t.test('commands that edit callers run where the files are not', async (t) => {

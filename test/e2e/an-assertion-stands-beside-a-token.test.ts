@@ -73,6 +73,12 @@ void t.test('alone it names the caller', async (t) => {
   t.equal(await ask(stack, { cf_access_jwt_assertion: good }), 'undefined: missing_token');
   t.equal(await ask(stack, bearer(good)), 'undefined: invalid_token', 'as a bearer it is none');
   t.match(stack.lines.at(-1), { reason: 'a token of access: it was shown in authorization' });
+  const words = async (headers: Headers): Promise<unknown> =>
+    ((await (await fetch(`${stack.url}/v1/models`, { headers })).json()) as { error: { message: string } }).error
+      .message;
+  t.equal(await words(asserting('junk')), 'The assertion of Cloudflare Access is not valid.');
+  t.equal(await words(asserting(await assertion({ exp: 1 }))), 'The assertion of Cloudflare Access has expired.');
+  t.equal(await words(bearer('x'.repeat(24))), 'The bearer token is not valid.');
   const two = await fetch(`${stack.url}/v1/models`, {
     headers: [
       ['Cf-Access-Jwt-Assertion', good],

@@ -72,6 +72,80 @@ void t.test('every challenge leads there', async (t) => {
   t.strictSame(document, { resource: 'https://agents.example', bearer_methods_supported: ['header'] });
 });
 
+void t.test('a client is told what its own provider calls the scope that it lacks', async (t) => {
+  const provider = await startProvider(t, [key]);
+  const section = (scopes: string): string => `
+introspection:
+  name: opaque
+  endpoint: ${provider.url}/token/introspection
+  issuer: ${provider.url}
+  clientId: ${CLIENT.id}
+  clientSecret: { env: CLIENT_SECRET }
+  audience: urn:opaque
+  caller: { claim: client_id }
+  scopes: ${scopes}`;
+  const options = {
+    listen: '{ port: 0, resourceMetadata: https://agents.example }',
+    more: section(
+      '{ claim: scope, map: { all: [operator.admin], run: [operator.write], "a b": [operator.write], runs:read: [operator.read], deploy: [operator.pairing] }, ceiling: [operator.write] }',
+    ),
+    env: { CLIENT_SECRET: CLIENT.secret },
+  };
+  const stack = await startStack(t, options);
+  const token = await provider.token('urn:opaque');
+  const there = `, resource_metadata="https://agents.example${PATH}"`;
+  const challenge = async (shown: string): Promise<string | null> => {
+    const init = { method: 'POST', headers: bearer(shown), body: '{}' };
+    const answer = await fetch(`${stack.url}/v1/chat/completions`, init);
+    t.equal(answer.status, 403);
+    return answer.headers.get('www-authenticate');
+  };
+  t.equal(await challenge(token), `Bearer realm="openclaw", error="insufficient_scope", scope="run"${there}`);
+  t.strictSame(await (await fetch(stack.url + PATH)).json(), {
+    resource: 'https://agents.example',
+    authorization_servers: [provider.url],
+    scopes_supported: ['all', 'run', 'runs:read'],
+    bearer_methods_supported: ['header'],
+  });
+  t.match(stack.lines.at(-1), { route: PATH, path: undefined, status: 200 });
+
+  options.more = section('{ claim: scope, ceiling: [operator.write] }');
+  await stack.reload();
+  t.equal(
+    await challenge(token),
+    `Bearer realm="openclaw", error="insufficient_scope", scope="operator.write"${there}`,
+  );
+  for (const none of [
+    '{ claim: scope, map: { run: [operator.write], runs:read: [operator.read] }, ceiling: [operator.read] }',
+    '{ claim: roles, map: { run: [operator.write] }, ceiling: [operator.write] }',
+  ]) {
+    options.more = section(none);
+    await stack.reload();
+    t.equal(await challenge(token), `Bearer realm="openclaw", error="insufficient_scope"${there}`, none);
+  }
+  t.equal(stack.gateway.requests.length, 0);
+});
+
+void t.test('whoever shares a secret is no authorization server', async (t) => {
+  const more = `
+issuers:
+  - name: shared
+    issuer: https://id.example
+    audience: urn:shim
+    secret: { env: HMAC }
+    algorithms: [HS256]
+    scopes: { claim: scope, ceiling: [operator.read] }`;
+  const stack = await startStack(t, {
+    listen: '{ port: 0, resourceMetadata: https://agents.example }',
+    more,
+    env: { HMAC: 'k'.repeat(40) },
+  });
+  t.strictSame(await (await fetch(stack.url + PATH)).json(), {
+    resource: 'https://agents.example',
+    bearer_methods_supported: ['header'],
+  });
+});
+
 void t.test('that one target alone is open, for the hosts that are served', async (t) => {
   const stack = await startStack(t, {
     listen: '{ port: 0, resourceMetadata: true, origins: ["https://app.example"] }',

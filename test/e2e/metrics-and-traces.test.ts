@@ -9,6 +9,19 @@ import { rawExchange } from '../helpers/raw.ts';
 import { get } from '../helpers/request-bytes.ts';
 import { callers, GATEWAY_SECRET } from '../helpers/stack.ts';
 
+/** Nobody is there. */
+const PROVIDERS = `
+issuers:
+  - { name: corp, issuer: https://id.example, audience: shim, jwksUri: http://127.0.0.1:1/jwks, scopes: { claim: scope, ceiling: [operator.read] } }
+introspection:
+  name: opaque
+  endpoint: http://127.0.0.1:1/introspect
+  clientId: shim
+  clientSecret: { env: SECRET }
+  audience: shim
+  scopes: { claim: scope, ceiling: [operator.read] }
+`;
+
 void t.test('counts of what happened are on the admin listener, spans at the collector', async (t) => {
   const { promise: spans, resolve } = Promise.withResolvers<string>();
   const collector = createServer((req, res) => {
@@ -29,7 +42,13 @@ void t.test('counts of what happened are on the admin listener, spans at the col
   const auth = 'auth: { mode: token, secret: { env: SECRET } }';
   writeFileSync(
     file,
-    ['listen: { port: 0 }', `gateway: { url: "${gateway.url}", ${auth} }`, 'admin: { port: 0 }', callers()].join('\n'),
+    [
+      'listen: { port: 0 }',
+      `gateway: { url: "${gateway.url}", ${auth} }`,
+      'admin: { port: 0 }',
+      callers(),
+      PROVIDERS,
+    ].join('\n'),
   );
   const endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
   const shim = await serve(t, ['-c', file], {
@@ -43,11 +62,17 @@ void t.test('counts of what happened are on the admin listener, spans at the col
   t.match(gateway.text, sent);
   t.not(sent.exec(gateway.text)?.[1], '00f067aa0ba902b7', 'our own span');
   t.equal((await rawExchange(port, get('/nowhere'))).status, 404);
+  const unknown = get('/v1/models').replace(/^authorization: .*$/im, `authorization: Bearer ${'x'.repeat(30)}`);
+  t.equal((await rawExchange(port, unknown)).status, 503);
   t.match(await shim.logged(({ msg }) => msg === 'request'), { trace });
 
   const scrape = async (): Promise<string> => (await fetch(`${String(shim.listening.admin)}/metrics`)).text();
   const text = await scrape();
   t.match(text, 'auth_shim_requests_total{caller="writer",route="/v1/models",code="200"} 1\n');
+  t.strictSame(text.match(/^auth_shim_identity_provider_up.*$/gm), [
+    'auth_shim_identity_provider_up{provider="corp"} 0',
+    'auth_shim_identity_provider_up{provider="opaque"} 0',
+  ]);
   t.match(text, 'auth_shim_requests_total{caller="writer",route="",code="404"} 1\n');
   t.match(text, 'auth_shim_refusals_total{code="route_not_exposed"} 1\n');
   t.match(text, /\nauth_shim_gateway_connections\{state="(free|busy)"\} 1\n/);

@@ -94,6 +94,11 @@ export const STARTED_MS = 1_795_000_000_500;
 
 /** Every source answers. */
 export const SOURCES: MetricOptions['sources'] = {
+  providers: () => [
+    { name: 'down', heardMs: 1_795_000_001_000, failing: true },
+    { name: 'up', heardMs: 1_795_000_002_500, failing: false },
+    { name: 'not asked', heardMs: undefined, failing: false },
+  ],
   open: () => ({ requests: 5, sockets: 2, streams: 3 }),
   pool: () => ({ connected: 7, free: 2, running: 5, pending: 1 }),
   usage: () => ({

@@ -207,6 +207,11 @@ void t.test('sources are asked at the scrape', async (t) => {
   t.strictSame(await values(metrics, 'audit_healthy'), { '': 1 });
   t.strictSame(await values(metrics, 'limit_store_failures_total'), { '': 6 });
   t.strictSame((await scrape(metrics)).get('auth_shim_limit_store_up')?.samples[0]?.value, 0);
+  t.strictSame(await values(metrics, 'identity_provider_up'), { up: 1 });
+  t.strictSame(await values(metrics, 'identity_provider_last_success_timestamp_seconds'), {
+    down: 1_795_000_001,
+    up: 1_795_000_002.5,
+  });
   t.strictSame(await values(metrics, 'build_info'), { '1.2.3|24.21.0': 1 });
   const all = await scrape(metrics);
   const plain = (name: string): number | undefined => all.get(name)?.samples[0]?.value;

@@ -9,7 +9,7 @@ import { Recent } from '../../src/observe/recent.ts';
 import type { Check } from '../../src/server/health.ts';
 import { ReloadState } from '../../src/server/reload-state.ts';
 import { createStatusPage, type StatusPage } from '../../src/server/status-page.ts';
-import type { IssuerRow } from '../../src/status/state.ts';
+import type { ProviderRow } from '../../src/status/state.ts';
 import { testConfig } from '../helpers/config.ts';
 import { openRaw, type RawConnection } from '../helpers/raw.ts';
 
@@ -22,7 +22,7 @@ interface World {
   readonly page: StatusPage;
   readonly recent: Recent;
   readonly reload: ReloadState;
-  readonly issuers: IssuerRow[];
+  readonly providers: ProviderRow[];
   certificates: CertificateInUse[];
   checks: Check[];
   /** How often health was asked for. */
@@ -47,7 +47,7 @@ async function start(t: Test): Promise<World> {
       open: () => ({ requests: 0, streams: 0, sockets: 0 }),
       eachOpen: () => undefined,
       reload: () => reload.part,
-      issuers: () => world.issuers,
+      providers: () => world.providers,
       now: () => NOW + now,
     },
     async () => {
@@ -70,7 +70,7 @@ async function start(t: Test): Promise<World> {
     page,
     recent,
     reload,
-    issuers: [],
+    providers: [],
     certificates: [],
     checks: [{ name: 'gateway', ok: true }],
     asked: 0,
@@ -101,13 +101,13 @@ void t.test('a part is told once, and again when it changes', async (t) => {
   t.strictSame(told(raw.text, 'reload'), [`{"takenMs":${NOW},"triedMs":${NOW},"faults":[],"waiting":[]}`]);
   world.reload.told(NOW + 1, '1 fault, see the log', [], ['f.yaml:2:1 admin.host: wrong']);
   world.certificates = [{ key: 'listen.tls.cert', notAfter: NOW + 5 }];
-  world.issuers.push({ name: 'idp', heardMs: NOW - 7, failing: true });
+  world.providers.push({ name: 'idp', heardMs: NOW - 7, failing: true });
   world.pass(3);
-  await raw.until((text) => told(text, 'issuers').length === 2);
+  await raw.until((text) => told(text, 'providers').length === 2);
   t.equal(told(raw.text, 'reload').length, 2);
   t.match(told(raw.text, 'reload')[1], `"triedMs":${NOW + 1},"faults":["f.yaml:2:1 admin.host: wrong"]`);
   t.equal(told(raw.text, 'certificates')[1], `[{"key":"listen.tls.cert","notAfter":${NOW + 5}}]`);
-  t.equal(told(raw.text, 'issuers')[1], `[{"name":"idp","heardMs":${NOW - 7},"failing":true}]`);
+  t.equal(told(raw.text, 'providers')[1], `[{"name":"idp","heardMs":${NOW - 7},"failing":true}]`);
   for (const name of ['about', 'tokens', 'refusals', 'callers']) t.equal(told(raw.text, name).length, 1, name);
 });
 

@@ -95,13 +95,17 @@ const show: { readonly [Name in keyof StatusParts]: (part: StatusParts[Name]) =>
       rows.map(({ key, notAfter }) => [cell(key), cell(instant(notAfter)), ending(notAfter)]),
     );
   },
-  issuers(rows) {
+  providers(rows) {
     fill(
-      'issuers',
+      'providers',
       rows.map(({ name, heardMs, failing }) => [
         cell(name),
         heardMs === undefined ? cell('never') : { text: '', since: heardMs },
-        failing ? { text: 'cannot be fetched', state: 'bad' } : { text: 'fine', state: 'good' },
+        failing
+          ? { text: 'cannot be asked', state: 'bad' }
+          : heardMs === undefined
+            ? cell('not asked yet')
+            : { text: 'fine', state: 'good' },
       ]),
     );
   },
