@@ -13,6 +13,8 @@ export interface Run {
 }
 
 export interface RunOptions {
+  /** What is run; by default the source. */
+  readonly main?: string;
   readonly cwd?: string;
   readonly env?: Record<string, string | undefined>;
 }
@@ -26,7 +28,10 @@ export interface ServeOptions extends RunOptions {
 
 /** Runs the program to its end. */
 export async function runProgram(args: readonly string[], options: RunOptions = {}): Promise<Run> {
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd: options.cwd, env: environment(options) });
+  const child = spawn(process.execPath, [options.main ?? MAIN, ...args], {
+    cwd: options.cwd,
+    env: environment(options),
+  });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (part: string) => (stdout += part));
@@ -51,8 +56,8 @@ export interface Served {
 
 /** Runs `serve` until it listens; it is ended with the test. */
 export async function serve(t: Test, args: readonly string[], options: ServeOptions = {}): Promise<Served> {
-  const { under = [], node = [] } = options;
-  const [program = '', ...all] = [...under, process.execPath, ...node, MAIN, 'serve', ...args];
+  const { under = [], node = [], main = MAIN } = options;
+  const [program = '', ...all] = [...under, process.execPath, ...node, main, 'serve', ...args];
   const child = spawn(program, all, { cwd: options.cwd, env: environment(options) });
   const ended = once(child, 'close').then(([code]) => code as number | null);
   t.teardown(async () => {
