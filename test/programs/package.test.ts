@@ -110,7 +110,7 @@ void t.test('the package', async (t) => {
   t.strictSame(odd, [], 'neither sources nor tests');
   t.strictSame(
     paths.filter(
-      (path) => /^dist\//.test(path) && !/\.js$|^dist\/(?:THIRD-PARTY-LICENSES\.txt|sbom\.cdx\.json)$/.test(path),
+      (path) => path.startsWith('dist/') && !/\.js$|^dist\/(?:THIRD-PARTY-LICENSES\.txt|sbom\.cdx\.json)$/.test(path),
     ),
     [],
   );
