@@ -165,3 +165,18 @@ void t.test('without the section its tokens are nobody’s any more', async (t) 
   t.match(await whole, /"invalid_token"/);
   t.equal(await ask(stack, token), 'invalid_token');
 });
+
+void t.test('whose caller a reload takes away while the endpoint is asked is refused', async (t) => {
+  const { stack, token, provider, reloadWith } = await start(t);
+  // A connection to the gateway is there already: a new one would be a reason of its own to look again.
+  t.equal(await ask(stack, TOKENS.reader), '200');
+  const { answer } = provider;
+  const { promise: asked, resolve: isAsked } = Promise.withResolvers<() => void>();
+  provider.answer = (request, response) => isAsked(() => answer(request, response));
+  const waiting = ask(stack, token);
+  const release = await asked;
+  await reloadWith('');
+  release();
+  t.equal(await waiting, 'invalid_token');
+  t.equal(stack.gateway.requests.length, 1);
+});

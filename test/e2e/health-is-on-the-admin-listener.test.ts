@@ -36,7 +36,9 @@ void t.test('nothing else is there, and no other name reaches it', async (t) => 
   const { adminUrl } = await startStack(t);
   const admin = Number(new URL(adminUrl).port);
   t.equal((await ask(admin, 'GET /status')).status, 404);
-  t.equal((await ask(admin, 'GET /livez?x')).status, 404);
+  for (const path of ['/livez?x', '/livez/', '/livezz', '/LIVEZ', '//livez', '/readyz/..']) {
+    t.equal((await ask(admin, `GET ${path}`)).status, 404, path);
+  }
   t.equal((await ask(admin, 'GET /v1/models')).status, 404);
   t.equal((await ask(admin, 'POST /livez')).status, 405);
   for (const host of ['evil.example', '127.0.0.1.evil.example', '10.0.0.1', 'localhost@evil']) {

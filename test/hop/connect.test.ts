@@ -6,6 +6,7 @@ import {
   buildConnect,
   challengeFrame,
   cleanHello,
+  withoutDevice,
   errorFrame,
   readChallenge,
   readConnect,
@@ -334,4 +335,17 @@ void t.test('frames to the caller', async (t) => {
   t.strictSame(JSON.parse(challengeFrame('n', 5)), { type: 'event', event: 'connect.challenge', payload: { nonce: 'n', ts: 5 } }); // prettier-ignore
   t.strictSame(JSON.parse(answerFrame('1', HELLO)), { type: 'res', id: '1', ok: true, payload: HELLO });
   t.strictSame(JSON.parse(errorFrame('1', { code: 'X', message: 'y' })), { type: 'res', id: '1', ok: false, error: { code: 'X', message: 'y' } }); // prettier-ignore
+});
+
+void t.test('an error of the gateway does not name the device of the shim', async (t) => {
+  const error = {
+    code: 'NOT_PAIRED',
+    message: 'pairing required',
+    details: { deviceId: 'd'.repeat(64), reason: 'scope' },
+  };
+  t.strictSame(withoutDevice(error), { ...error, details: { reason: 'scope' } });
+  t.strictSame(error.details.deviceId.length, 64, 'it is left as it was');
+  for (const details of [undefined, null, 'deviceId', ['deviceId']]) {
+    t.strictSame(withoutDevice({ code: 'X', details }), { code: 'X', details });
+  }
 });
