@@ -1,5 +1,6 @@
 /** Opaque tokens of a certified provider (`oidc-provider`), over real sockets: provider, shim and gateway. */
 import t, { type Test } from 'tap';
+import { audited } from '../helpers/audit.ts';
 import { CLIENT, makeKey, startProvider, type TestProvider } from '../helpers/provider.ts';
 import { bearer, callers, startStack, TOKENS, type Stack } from '../helpers/stack.ts';
 
@@ -166,17 +167,20 @@ void t.test('without the section its tokens are nobody’s any more', async (t) 
   t.equal(await ask(stack, token), 'invalid_token');
 });
 
-void t.test('whose caller a reload takes away while the endpoint is asked is refused', async (t) => {
-  const { stack, token, provider, reloadWith } = await start(t);
-  // A connection to the gateway is there already: a new one would be a reason of its own to look again.
-  t.equal(await ask(stack, TOKENS.reader), '200');
-  const { answer } = provider;
-  const { promise: asked, resolve: isAsked } = Promise.withResolvers<() => void>();
-  provider.answer = (request, response) => isAsked(() => answer(request, response));
-  const waiting = ask(stack, token);
-  const release = await asked;
-  await reloadWith('');
-  release();
-  t.equal(await waiting, 'invalid_token');
-  t.equal(stack.gateway.requests.length, 1);
-});
+void t.test(
+  'whose caller a reload takes away while the endpoint is asked is refused, and the audit says so',
+  async (t) => {
+    const audit = audited(t);
+    const { stack, token, provider, reloadWith } = await start(t, () => audit.yaml);
+    const { answer } = provider;
+    const { promise: asked, resolve: isAsked } = Promise.withResolvers<() => void>();
+    provider.answer = (request, response) => isAsked(() => answer(request, response));
+    const waiting = ask(stack, token);
+    const release = await asked;
+    await reloadWith(audit.yaml);
+    release();
+    t.equal(await waiting, 'invalid_token');
+    t.equal(stack.gateway.requests.length, 0);
+    t.match(await audit.records(1), [{ decision: 'refuse', code: 'invalid_token' }]);
+  },
+);
