@@ -199,6 +199,7 @@ async function buildConfig(raw: Sound<RawConfig>, named: WhoCalls, source: Sourc
   }
   if (body < 1) report.error(['limits', 'body'], 'expected at least one byte');
   refuseSharedPorts(config, hop?.origin, report);
+  refuseSharedAuthority(config, report);
   const deviceStore = buildDeviceStore(raw.gateway?.deviceStore, file, world);
   if (raw.gateway?.auth?.mode === 'shim') {
     if (deviceStore !== undefined) {
@@ -250,6 +251,18 @@ function refuseSharedPorts(
   if (meet(callers, behind)) report.error(['gateway', 'url'], 'this is the address that the shim itself listens on');
   for (const own of [admin, probes]) {
     if (meet(own, behind)) report.error(['gateway', 'url'], 'this is the address of a listener of the shim itself');
+  }
+}
+
+/** Whoever an authority vouches for may look; callers may not, just because one authority made all certificates. */
+function refuseSharedAuthority({ listen, admin }: Pick<Config, 'listen' | 'admin'>, report: Report): void {
+  if (admin?.tokenHash !== undefined) return;
+  const [callers = [], operators = []] = [listen, admin].map((one) => one?.tls?.client?.ca.split(/(?=-----BEGIN )/));
+  if (operators.some((certificate) => callers.includes(certificate))) {
+    report.error(
+      ['admin', 'tls', 'clientCa'],
+      'listen.tls.clientCa has this authority too: every caller with a certificate could look. Use one of its own, or set admin.token',
+    );
   }
 }
 

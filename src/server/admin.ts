@@ -1,10 +1,12 @@
 /** The admin listener, for operators. Nothing here changes anything. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { isDeepStrictEqual } from 'node:util';
 import type { AdminConfig } from '../config/config.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { createServer } from '../proxy/node-http.ts';
 import type { StatusSources } from '../status/gather.ts';
 import { refuseForeign, refuseStranger, type AdminRefusal } from './admin-guard.ts';
+import { createAdminRoom } from './admin-room.ts';
 import { HEALTH_PATHS, type Check, type Health, type HealthPath } from './health.ts';
 import type { StatusPage } from './status-page.ts';
 import { createTlsServer, type TlsParts } from './tls.ts';
@@ -52,20 +54,27 @@ export function createAdminListener({ config: first, health, metrics, status, tl
   let opened: Promise<StatusPage> | undefined;
   const secured = config.tls && createTlsServer(LIMITS, { ...tls, tls: config.tls });
   const server = secured?.server ?? createServer(LIMITS);
-  server.maxConnections = CONNECTIONS;
+  const room = createAdminRoom(server, CONNECTIONS);
   server.on('request', (req: IncomingMessage, res: ServerResponse) => {
     const refusal = refuseForeign(req, config);
-    if (refusal) refuse(req, res, refusal);
+    // Pipelined: answers that nobody reads would wait in memory, each as large as it likes.
+    if (res.socket === null) req.socket.destroy();
+    else if (refusal) refuse(req, res, refusal);
     else void answer(req, res).catch(() => res.destroy());
   });
   return {
     server,
     apply(next) {
       if (!next) return;
-      if (next.tls) secured?.apply(next.tls);
-      const changed = next.tokenHash !== config.tokenHash;
-      config = { ...next, ...(config.tls && { tls: next.tls ?? config.tls }) };
-      if (changed) void opened?.then((page) => page.endViews('again'));
+      const before = config;
+      config = provenAsBefore(first, before, next);
+      try {
+        if (config.tls) secured?.apply(config.tls);
+      } catch (error) {
+        config = before;
+        throw error;
+      }
+      if (config.tokenHash !== before.tokenHash) void opened?.then((page) => page.endViews('again'));
     },
     recheck: () => secured?.recheck(() => false),
     drain() {
@@ -78,6 +87,7 @@ export function createAdminListener({ config: first, health, metrics, status, tl
   async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const [path, query] = split(req.url ?? '');
     const stranger = refuseStranger(req, config);
+    if (!stranger) room.welcome(req);
     if (isHealthPath(path) && (query === undefined || (query === 'verbose' && !stranger))) {
       const checks = await health(path);
       const fine = checks.every(({ ok }) => ok);
@@ -96,7 +106,8 @@ export function createAdminListener({ config: first, health, metrics, status, tl
       const page = await open();
       if (draining) tell(req, res, 503, 'shutting down');
       else if (req.method === 'HEAD') send(req, res, 200, page.viewHeaders, '');
-      else if (!page.view(res)) tell(req, res, 503, 'too many look at it already');
+      else if (page.view(res)) room.hold(req, res);
+      else tell(req, res, 503, 'too many look at it already');
     } else tell(req, res, 404, 'not found');
   }
 
@@ -106,8 +117,25 @@ export function createAdminListener({ config: first, health, metrics, status, tl
   }
 }
 
+/**
+ * Address and TLS stay as they were at the start. What is asked of whoever looks may then not become less: it was
+ * written for another address.
+ */
+function provenAsBefore(first: AdminConfig, before: AdminConfig, next: AdminConfig): AdminConfig {
+  const { tls: nextTls, tokenHash: nextToken, ...rest } = next;
+  const moves = !isDeepStrictEqual(next.address, first.address) || !next.tls !== !first.tls;
+  const tokenHash = nextToken ?? (moves ? before.tokenHash : undefined);
+  const client = nextTls?.client ?? (moves ? before.tls?.client : undefined);
+  const tls = first.tls && { ...(nextTls ?? before.tls ?? first.tls) };
+  return {
+    ...rest,
+    ...(tokenHash !== undefined && { tokenHash }),
+    ...(tls && { tls: { ...tls, ...(client && { client }) } }),
+  };
+}
+
 function refuse(req: IncomingMessage, res: ServerResponse, { status, words, headers }: AdminRefusal): void {
-  tell(req, res, status, words, headers);
+  tell(req, res, status, words, { connection: 'close', ...headers });
 }
 
 function tell(req: IncomingMessage, res: ServerResponse, status: number, words: string, headers = {}): void {

@@ -68,6 +68,8 @@ export function createStatusPage(
     },
     endViews(event) {
       for (const res of views) res.end(eventOf(event, 0));
+      // One that does not read is not closed yet, and is told nothing more.
+      views.clear();
     },
   };
 

@@ -39,6 +39,29 @@ void t.test('its certificates are looked after like the others', async (t) => {
   t.equal(config.admin?.tls?.client?.auth, 'require');
 });
 
+void t.test('an authority for callers is none for operators', async (t) => {
+  const other = await makeAuthority('Operators', dates);
+  const both = `${other.cert}${ca.cert}`;
+  const files = worldOf({ crt: server.cert, key: server.key, ca: ca.cert, both, other: other.cert }, { TOKEN });
+  const of = (own: string, callers: string, more = '') =>
+    faultsOf(
+      textOf({
+        listen: `{ tls: { ${PAIR}, clientCa: ${callers} } }`,
+        admin: `{ tls: { ${PAIR}, clientCa: ${own} }${more} }`,
+      }),
+      files,
+    );
+  for (const [own, callers] of [
+    ['ca', 'ca'],
+    ['both', 'ca'],
+    ['ca', 'both'],
+  ] as const) {
+    t.match(await of(own, callers), [/admin.tls.clientCa: listen.tls.clientCa has this authority too/]);
+    t.same(await of(own, callers, ', token: { env: TOKEN }'), []);
+  }
+  t.same(await of('other', 'ca'), []);
+});
+
 const refused: Readonly<Record<string, readonly [value: string, says: RegExp]>> = {
   'beyond loopback without anything': ['{ host: 0.0.0.0 }', /^2:16 admin.host: .* anybody could look/],
   'beyond loopback, TLS alone': [`{ host: 0.0.0.0, tls: { ${PAIR} } }`, /admin.host: .* anybody could look/],

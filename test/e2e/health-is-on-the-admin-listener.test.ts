@@ -1,6 +1,9 @@
 import t from 'tap';
+import { createConnect } from '../../src/gateway/connection.ts';
+import { createGatewayPool } from '../../src/gateway/pool.ts';
+import { createHealth } from '../../src/server/health.ts';
 import { startRawGateway } from '../helpers/raw-gateway.ts';
-import { openRaw, rawExchange } from '../helpers/raw.ts';
+import { rawExchange } from '../helpers/raw.ts';
 import { startStack } from '../helpers/stack.ts';
 
 function ask(port: number, line: string, host = '127.0.0.1'): ReturnType<typeof rawExchange> {
@@ -53,12 +56,19 @@ void t.test('the gateway is asked once for all who ask at the same time', async 
   const gateway = await startRawGateway(t, {
     onRequest: ({ socket }) => void release.then(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')),
   });
-  const { adminUrl } = await startStack(t, { gatewayUrl: gateway.url });
-  const raw = await openRaw(t, Number(new URL(adminUrl).port));
-  raw.send('GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(50));
+  const pool = createGatewayPool(gateway.url, createConnect({ origin: gateway.url, beyondLoopback: false }));
+  t.teardown(() => pool.destroy());
+  const health = createHealth({
+    pool: () => pool,
+    nextIsShim: () => false,
+    listening: () => true,
+    draining: () => false,
+    detail: () => undefined,
+  });
+  const all = Array.from({ length: 50 }, () => health('/readyz'));
   await (await gateway.connection(1)).until(({ text }) => text.endsWith('\r\n\r\n'));
   resolve();
-  await raw.until((text) => text.split('HTTP/1.1 200 OK').length === 51);
+  t.ok((await Promise.all(all)).every((checks) => checks.every(({ ok }) => ok)));
   t.equal(gateway.text.split('GET /healthz').length, 2);
 });
 

@@ -73,6 +73,59 @@ void t.test('another token counts at the reload, and ends the views of the one b
   t.equal((await rawExchange(port, get('/', `Bearer ${env.OTHER}`, 'shim.example'))).status, 200);
 });
 
+void t.test('a reload never makes it ask for less than where it listens needs', async (t) => {
+  const ca = await makeAuthority();
+  const server = await ca.issue({ dns: ['shim.example'], usage: ['serverAuth'] });
+  const files: Record<string, string> = { crt: server.cert, key: server.key, ca: ca.cert };
+  const clear = '{ host: 0.0.0.0, port: 0, token: { env: ADMIN }, unsafeListenPlaintext: true }';
+  for (const next of [
+    '{}',
+    '{ socket: a.sock }',
+    '{ host: 0.0.0.0, port: 0, tls: { cert: crt, key: key, clientCa: ca } }',
+  ]) {
+    const stack = await startStack(t, { admin: clear, env, files });
+    await stack.reload(undefined, next);
+    t.equal((await rawExchange(portOf(stack), get('/'))).status, 401, next);
+    t.equal((await rawExchange(portOf(stack), get('/', `Bearer ${TOKEN}`))).status, 200, next);
+    await stack.reload(undefined, next.replace('{', '{ token: { env: OTHER },').replace(',}', '}'));
+    t.equal((await rawExchange(portOf(stack), get('/', `Bearer ${TOKEN}`))).status, 401, 'another one counts');
+    t.equal((await rawExchange(portOf(stack), get('/', `Bearer ${env.OTHER}`))).status, 200);
+  }
+  const mutual = await startStack(t, {
+    admin: '{ host: 0.0.0.0, port: 0, tls: { cert: crt, key: key, clientCa: ca } }',
+    files,
+  });
+  await mutual.reload(undefined, '{ tls: { cert: crt, key: key } }');
+  const socket = connectTls({ host: '127.0.0.1', port: portOf(mutual), ca: ca.cert, servername: 'shim.example' });
+  const bare = await openOver(t, socket, 'secureConnect').catch(() => undefined);
+  bare?.send(get('/'));
+  t.equal((await bare?.closed().catch(() => '')) ?? '', '', 'no certificate, no connection');
+});
+
+void t.test('strangers cannot fill it', async (t) => {
+  const stack = await startStack(t, { admin: '{ port: 0, token: { env: ADMIN } }', env });
+  const port = portOf(stack);
+  const view = await openRaw(t, port);
+  view.send(get('/events', `Bearer ${TOKEN}`));
+  await view.until((text) => text.includes('event: hour'));
+  const silent = await Promise.all(Array.from({ length: 70 }, () => openRaw(t, port)));
+  t.equal((await rawExchange(port, get('/livez'))).status, 200, 'the newest has room');
+  await Promise.all(silent.slice(0, 8).map((one) => one.closed()));
+  t.equal(view.socket.readableEnded || view.socket.destroyed, false, 'who looks stays');
+  const refused = await openRaw(t, port);
+  refused.send(get('/'));
+  t.match(await refused.closed(), /^HTTP\/1\.1 401 [^]*\r\nconnection: close\r\n/i);
+});
+
+void t.test('pipelined requests are not kept', async (t) => {
+  const stack = await startStack(t);
+  const raw = await openRaw(t, portOf(stack));
+  raw.send(get('/').repeat(50));
+  const text = await raw.closed();
+  t.ok(text.split('HTTP/1.1 200 ').length <= 2, 'one answer at most');
+  t.equal((await rawExchange(portOf(stack), get('/livez'))).status, 200);
+});
+
 void t.test('on a unix socket, with its bits', async (t) => {
   // Paths of sockets are short.
   const folder = mkdtempSync(join(tmpdir(), 'auth-shim-'));
