@@ -61,7 +61,7 @@ export function openRaw(t: Test, port: number): Promise<RawConnection> {
  * @returns the connection, open
  */
 export async function openOver(
-  t: Test,
+  t: Pick<Test, 'teardown'>,
   socket: Socket,
   opened: 'connect' | 'secureConnect' = 'connect',
 ): Promise<RawConnection> {

@@ -8,6 +8,8 @@ export interface RawRequest {
   /** Chunks put together. */
   readonly body: string;
   readonly complete: boolean;
+  /** All of it as it came. */
+  readonly bytes: string;
 }
 
 /**
@@ -29,8 +31,9 @@ export function readRequests(text: string): RawRequest[] {
       if (!parts) throw new Error(`no header line: ${JSON.stringify(field)}`);
       return [parts[1] as string, parts[2] as string];
     });
+    if (valuesOf(rawHeaders, 'host').length !== 1) throw new Error('not exactly one Host');
     const { body, used, complete } = readBody(rawHeaders, rest.slice(end + 4));
-    requests.push({ line, rawHeaders, body, complete });
+    requests.push({ line, rawHeaders, body, complete, bytes: rest.slice(0, end + 4 + used) });
     if (!complete) break;
     rest = rest.slice(end + 4 + used);
   }

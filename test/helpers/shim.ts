@@ -26,14 +26,19 @@ export interface ShimProcess {
 /**
  * @param yaml text of the configuration; `listen.port: 0` takes a free port
  * @param env all of its environment, but for `PATH` and `HOME`
+ * @param node the program that runs it; this process's own by default
  * @returns the shim, listening
  * @throws Error with its log when it ends before it listens
  */
-export async function startShim(yaml: string, env: Readonly<Record<string, string>> = {}): Promise<ShimProcess> {
+export async function startShim(
+  yaml: string,
+  env: Readonly<Record<string, string>> = {},
+  node = process.execPath,
+): Promise<ShimProcess> {
   const dir = await mkdtemp(join(tmpdir(), 'auth-shim-'));
   const file = join(dir, 'shim.config.yaml');
   await writeFile(file, yaml);
-  const child = spawn(process.execPath, [MAIN, 'serve', '-c', file], {
+  const child = spawn(node, [MAIN, 'serve', '-c', file], {
     cwd: dir,
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { PATH: process.env.PATH ?? '', HOME: dir, ...env },
