@@ -4,7 +4,7 @@ import type { RecordedSocket } from '../../src/demo/gateway.ts';
 import { startRawGateway } from '../helpers/raw-gateway.ts';
 import { audited } from '../helpers/audit.ts';
 import { closing, connectText, frame, openSocket, socketCallers, told, type Told } from '../helpers/socket-bytes.ts';
-import { GOOD, large, nested, REFUSED } from './first-frames.cases.ts';
+import { GOOD, large, nested } from './corpus/first-frames.ts';
 import { startStack, TOKENS, type Stack, type StackOptions } from '../helpers/stack.ts';
 import { rawExchange, type RawConnection } from '../helpers/raw.ts';
 import { get } from '../helpers/request-bytes.ts';
@@ -19,45 +19,6 @@ async function ended(raw: RawConnection): Promise<Told> {
   if (!raw.socket.destroyed) raw.send(frame(closing(1000), { opcode: 8 }));
   return told(await raw.closed());
 }
-
-void t.test('refused', async (t) => {
-  const gateway = await startRawGateway(t);
-  const audit = audited(t);
-  const stack = await relaying(t, gateway.url, { more: audit.yaml });
-  for (const { name, bytes, close, code, logged } of REFUSED) {
-    await t.test(name, async (t) => {
-      const line = stack.nextLine();
-      const raw = await openSocket(t, stack.port);
-      raw.send(bytes);
-      const { messages, close: closed } = await ended(raw);
-      t.equal(closed?.code, close);
-      if (code === undefined) t.strictSame(messages, []);
-      else {
-        const error = { code: 'INVALID_REQUEST', message: String, details: { code } };
-        t.match(messages, [{ type: 'res', id: 'c1', ok: false, error }]);
-        t.equal(messages.length, 1);
-      }
-      const end = logged === 'protocol_error' ? logged : 'refused';
-      t.match(await line, { status: 101, end, caller: 'reader', socket: { close, framesIn: 0, framesOut: 0 } });
-      t.match(
-        stack.lines.findLast(({ msg }) => msg === 'socket refused'),
-        { caller: 'reader', code: logged },
-      );
-    });
-  }
-  t.strictSame(gateway.connections, [], 'the gateway is not even dialled');
-  const records = await audit.records(3 * REFUSED.length);
-  t.match(
-    records.filter(({ event }) => event === 'connect'),
-    REFUSED.map(({ logged }) => ({ caller: 'reader', decision: 'refuse', code: logged })),
-  );
-  const kept = JSON.stringify([stack.lines, records]);
-  for (const token of Object.values(TOKENS)) t.notOk(kept.includes(token), 'no token is kept');
-  t.notOk(
-    stack.lines.some(({ level }) => Number(level) >= 50),
-    'nothing was unexpected',
-  );
-});
 
 void t.test('passed, and nothing of it but what is the caller’s to ask', async (t) => {
   const inPieces = (text: string, parts: number): Buffer => {

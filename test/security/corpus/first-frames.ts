@@ -1,45 +1,34 @@
-/** First frames as data that are no connect of an operator, and what becomes of them. */
-import { get } from '../helpers/request-bytes.ts';
-import { closing, connectText, frame } from '../helpers/socket-bytes.ts';
-import { TOKENS } from '../helpers/stack.ts';
+/** First frames that are no connect of an operator, and what becomes of them: the gateway is not even dialled. */
+import { get } from '../../helpers/request-bytes.ts';
+import { closing, connectText, frame, upgradeHead } from '../../helpers/socket-bytes.ts';
+import { TOKENS } from '../../helpers/stack.ts';
+import type { Case } from './case.ts';
 
-export interface FrameCase {
-  readonly name: string;
-  readonly bytes: Buffer;
-  /** Of the close frame. */
-  readonly close: number;
-  /** `details.code` of the error that the request gets before; without it there is none. */
-  readonly code?: string;
-  /** The code in log and audit. */
-  readonly logged: string;
-}
+/** @returns a socket that is opened, its first frame, and how that ends it: with a close code, and an error before it */
+const ended = (title: string, bytes: Buffer, close: number, logged: string, code?: string): Case => ({
+  row: 'U9',
+  title: `first frame: ${title}`,
+  send: upgradeHead(),
+  next: { bytes, after: 'challenge' },
+  answers: [],
+  socket: { close, ...(code !== undefined && { code }) },
+  logged,
+  closed: true,
+  gateway: [],
+  admitted: 1,
+});
+const bad = (title: string, text: string, code = 'bad_request'): Case => ended(title, frame(text), 1008, code, code);
+/** There is no request that could be answered. */
+const mute = (title: string, payload: string | Buffer, close = 1008, opcode = 1): Case =>
+  ended(title, frame(payload, { opcode }), close, 'bad_request');
+const broken = (title: string, bytes: Buffer, close = 1002): Case => ended(title, bytes, close, 'protocol_error');
 
 export const nested = (levels: number): string => '['.repeat(levels) + ']'.repeat(levels);
-const bad = (name: string, text: string): FrameCase => ({
-  name,
-  bytes: frame(text),
-  close: 1008,
-  code: 'bad_request',
-  logged: 'bad_request',
-});
-/** There is no request that could be answered. */
-const mute = (name: string, payload: string | Buffer, close = 1008, opcode = 1): FrameCase => ({
-  name,
-  bytes: frame(payload, { opcode }),
-  close,
-  logged: 'bad_request',
-});
-const broken = (name: string, bytes: Buffer, close = 1002): FrameCase => ({
-  name,
-  bytes,
-  close,
-  logged: 'protocol_error',
-});
 export const GOOD = connectText();
 export const large = (bytes: number): string =>
   GOOD.replace('"caps":[]', `"caps":["${'x'.repeat(bytes - GOOD.length - 2)}"]`);
 
-export const REFUSED: readonly FrameCase[] = [
+export const FIRST_FRAMES: readonly Case[] = [
   mute('nothing', ''),
   mute('garbage', 'garbage'),
   mute('a number', '1'),
@@ -75,18 +64,14 @@ export const REFUSED: readonly FrameCase[] = [
   bad('scopes that are null', connectText({ scopes: null })),
   bad('scopes that are an object', connectText({ scopes: { length: 1, 0: 'operator.admin' } })),
   bad('a token that is a number', connectText({ auth: { token: 1 } })),
-  {
-    ...bad('another token', connectText({ auth: { token: TOKENS.writer } })),
-    code: 'invalid_token',
-    logged: 'invalid_token',
-  },
-  { ...bad('an empty token', connectText({ auth: { token: '' } })), code: 'invalid_token', logged: 'invalid_token' },
-  {
-    ...bad('no scope of the caller', connectText({ scopes: ['operator.admin.x', 'operator.approvals'] })),
-    code: 'insufficient_scope',
-    logged: 'insufficient_scope',
-  },
-  { ...bad('no scope at all', connectText({ scopes: [] })), code: 'insufficient_scope', logged: 'insufficient_scope' },
+  bad('another token', connectText({ auth: { token: TOKENS.writer } }), 'invalid_token'),
+  bad('an empty token', connectText({ auth: { token: '' } }), 'invalid_token'),
+  bad(
+    'no scope of the caller',
+    connectText({ scopes: ['operator.admin.x', 'operator.approvals'] }),
+    'insufficient_scope',
+  ),
+  bad('no scope at all', connectText({ scopes: [] }), 'insufficient_scope'),
   mute('a duplicate key', GOOD.replace('"role":', '"role":"operator","role":')),
   mute('a duplicate key, escaped', GOOD.replace('"role":', '"r\\u006fle":"node","role":')),
   mute('a duplicate key, at the top', GOOD.replace('"method":', '"m\\u0065thod":"chat.send","method":')),
