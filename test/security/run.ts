@@ -45,6 +45,9 @@ setTimeout(() => {
   process.exit(1);
 }, LIMIT_MS).unref();
 
+// With the process end the shims that it started.
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
 const combinations: Combination[] = [];
 for (const major of chosen(MAJORS)) {
   const version = await latestNode(major);

@@ -82,7 +82,7 @@ export const OPERATION: readonly Case[] = [
           line: 'POST /v1/chat/completions',
           caller: 'writer',
           framing: 'transfer-encoding: chunked',
-          body: '2\r\n[]\r\n',
+          body: '2\r\n[]',
           cut: 'more',
         },
       ],

@@ -4,7 +4,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, createSecureContext } from 'node:tls';
 import { pino } from 'pino';
 import { parseConfig } from '../../../src/config/load.ts';
 import { requestLog } from '../../../src/observe/log.ts';
@@ -81,6 +81,7 @@ export async function startRig(setting: Setting): Promise<Rig> {
   const shim = await (node === undefined ? startHere(yaml) : startThere(yaml, node));
   const opened: (() => unknown)[] = [];
   const teardown = { teardown: (end: () => unknown) => void opened.push(end) };
+  const trust = createSecureContext({ ca: ca.cert });
   let session: Buffer | undefined;
   const { port } = new URL(transport === 'unix' ? 'http://socket' : shim.url);
   return {
@@ -90,7 +91,7 @@ export async function startRig(setting: Setting): Promise<Rig> {
     connect() {
       if (transport === 'unix') return openOver(teardown, connectTcp(path('s')));
       if (transport === 'tcp') return openOver(teardown, connectTcp(Number(port), '127.0.0.1'));
-      const where = { port: Number(port), host: '127.0.0.1', ca: ca.cert, servername: 'localhost' };
+      const where = { port: Number(port), host: '127.0.0.1', secureContext: trust, servername: 'localhost' };
       const socket = connectTls({ ...where, ...(session && { session }) });
       // A resumed session costs a third of a new one.
       socket.on('session', (ticket) => (session = ticket));
