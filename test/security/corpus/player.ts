@@ -11,6 +11,9 @@ import type { Rig } from './rig.ts';
 
 export type { Played };
 
+/** Each may take as long as `PATIENCE_MS`. */
+const MOST_FAILURES = 20;
+
 /** @returns the cases that mean something at a rig */
 export function casesFor(cases: readonly Case[], { setting: { hop, transport, variant } }: Rig): Case[] {
   return cases.filter(
@@ -31,7 +34,12 @@ export async function play(rig: Rig, cases: readonly Case[]): Promise<Played[]> 
   try {
     const before = rig.sockets();
     await goodRequest(rig, own);
-    for (const one of cases) exchanges.push(await playOne(rig, one));
+    for (const one of cases) {
+      exchanges.push(await playOne(rig, one));
+      if (exchanges.filter(({ played }) => played.failures.length > 0).length < MOST_FAILURES) continue;
+      own.failures.push(`given up after ${exchanges.length} of ${cases.length} cases`);
+      break;
+    }
     await goodRequest(rig, own);
     await recorded(rig, exchanges, own);
     if (!(await eventually(() => rig.sockets() === before))) {

@@ -22,7 +22,7 @@ export interface Exchange {
 }
 
 /** The log and the audit are written in batches, and sockets close a moment later. */
-export const PATIENCE_MS = 8_000;
+export const PATIENCE_MS = 5_000;
 const LOOK_MS = 30;
 
 type Line = Readonly<Record<string, unknown>>;
