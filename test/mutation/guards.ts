@@ -18,8 +18,8 @@ const NOTHING = '() => () => undefined';
 /** [export, what stands in its place, tests under `test/`] by file under `src/`. */
 const GUARDS: Readonly<Record<string, readonly (readonly [name: string, off: string, tests: string])[]>> = {
   'headers/families.ts': [
-    ['foldName', '() => (name) => name.toLowerCase()', 'headers/families headers/head security/identity'],
-    ['isProtectedFamily', NO, 'headers/families headers/request security/identity'],
+    ['foldName', '() => (name) => name.toLowerCase()', 'headers/families headers/head security/corpus'],
+    ['isProtectedFamily', NO, 'headers/families headers/request security/corpus'],
   ],
   'headers/bearer.ts': [
     [
@@ -32,24 +32,24 @@ const GUARDS: Readonly<Record<string, readonly (readonly [name: string, off: str
     [
       'clientPeer',
       "() => (peer, field) => field?.split(',')[0]?.trim() ?? peer",
-      'headers/forwarded security/identity',
+      'headers/forwarded security/corpus',
     ],
   ],
   'headers/request.ts': [
     [
       'buildRequestHeaders',
       '() => (raw, _nominated, _secret, ours) => [...raw, ...ours]',
-      'headers/request security/identity',
+      'headers/request security/corpus',
     ],
     [
       'buildRequestHeaders',
       '(on) => (raw, _nominated, ...rest) => on(raw, [], ...rest)',
-      'headers/request security/identity',
+      'headers/request security/corpus',
     ],
     [
       'buildRequestHeaders',
       '(on) => (raw, nominated, _secret, ...rest) => on(raw, nominated, new Set(), ...rest)',
-      'headers/request security/identity',
+      'headers/request security/corpus',
     ],
   ],
   'headers/response.ts': [
@@ -68,7 +68,7 @@ const GUARDS: Readonly<Record<string, readonly (readonly [name: string, off: str
     [
       'readTarget',
       "(on) => (target) => { const read = on(target); const [path, query = ''] = target.split('?'); return 'wrong' in read ? { path, query } : read; }",
-      'headers/target security/target',
+      'headers/target security/corpus',
     ],
   ],
   'headers/upgrade.ts': [
@@ -233,7 +233,7 @@ const GUARDS: Readonly<Record<string, readonly (readonly [name: string, off: str
   'proxy/record.ts': [['pathOf', '() => (target) => target', 'proxy/record security/leaks']],
   'proxy/recheck.ts': [['stillHolds', '() => (decision) => decision', 'e2e/an-opaque-token-is-asked-about']],
   'proxy/refuse.ts': [
-    ['corsHeaders', "() => (origin) => ['access-control-allow-origin', origin ?? '*']", 'e2e/main-job security/target'],
+    ['corsHeaders', "() => (origin) => ['access-control-allow-origin', origin ?? '*']", 'e2e/main-job security/corpus'],
   ],
   'server/admin-guard.ts': [
     ['refuseForeign', NOTHING, 'e2e/the-admin-listener-knows-who-looks e2e/the-status-page-is-on-the-admin-listener'],
