@@ -17,7 +17,6 @@ const LICENCES = new Set(['0BSD', 'Apache-2.0', 'BSD-3-Clause', 'ISC', 'MIT']);
 
 interface Locked {
   readonly version: string;
-  readonly integrity?: string;
   readonly license?: string;
   readonly dev?: true;
   readonly hasInstallScript?: true;
@@ -72,13 +71,8 @@ async function npm(cwd: string, ...args: readonly string[]): Promise<string> {
   return stdout;
 }
 
-void t.test('what is locked', async (t) => {
+void t.test('what is shipped', async (t) => {
   t.ok(shipped.length > 20, 'there is something to look at');
-  t.strictSame(
-    locked.filter(({ integrity }) => !integrity?.startsWith('sha512-')),
-    [],
-    'every package by its hash',
-  );
   t.strictSame(
     shipped.filter(({ license = '' }) => !LICENCES.has(license)),
     [],
@@ -89,13 +83,6 @@ void t.test('what is locked', async (t) => {
     [],
     'nothing of it runs when it is installed',
   );
-  const { dependencies, devDependencies } = (await json(join(REPOSITORY, 'package.json'))) as Record<
-    string,
-    Record<string, string>
-  >;
-  for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
-    t.match(version, /^\d+\.\d+\.\d+$/, `${name}: one version, not a range`);
-  }
 });
 
 void t.test('the package', async (t) => {

@@ -5,10 +5,8 @@ import t from 'tap';
 
 interface Package {
   readonly version?: string;
-  readonly resolved?: string;
   readonly integrity?: string;
   readonly link?: boolean;
-  readonly hasInstallScript?: boolean;
 }
 interface Manifest {
   readonly dependencies: Readonly<Record<string, string>>;
@@ -26,18 +24,11 @@ void t.test('each dependency is asked for by its exact version', async (t) => {
   }
 });
 
-void t.test('each locked package is known by its hash, and comes from the registry', async (t) => {
+void t.test('each locked package is known by its hash', async (t) => {
   const installed = Object.entries(packages).filter(([path, { link }]) => path !== '' && !link);
   t.ok(installed.length > 100);
   t.strictSame(
-    installed.filter(
-      ([, { integrity, resolved }]) =>
-        !integrity?.startsWith('sha512-') || !resolved?.startsWith('https://registry.npmjs.org/'),
-    ),
+    installed.filter(([, { integrity }]) => !integrity?.startsWith('sha512-')),
     [],
   );
-});
-
-void t.test('what the shim itself needs runs nothing when it is installed', async (t) => {
-  for (const name of Object.keys(dependencies)) t.notOk(packages[`node_modules/${name}`]?.hasInstallScript, name);
 });
