@@ -94,6 +94,15 @@ export function refuse(code: ErrorCode, more: Omit<Refusal, 'kind' | 'code'> = {
 }
 
 /**
+ * @param refusal what was decided
+ * @returns words for the log: its own, or else those that the caller gets and that say more than its code
+ */
+export function reasonOf({ reason, message }: Pick<Refusal, 'reason' | 'message'>): string | undefined {
+  // Names in them are the caller's choice; one that may be a token is none for the log.
+  return reason ?? message?.replaceAll(/(?=[\w~+=-]*\d)[\w~+=-]{24,}/g, '****');
+}
+
+/**
  * @param refusal of a credential
  * @returns whether nothing but its time is wrong
  */

@@ -103,7 +103,9 @@ function keepToken(world: World, choices: TemplateChoices, file: GatewayFile | u
       ...choices.notes,
       `The shim has the gateway's port, so that callers need not change. Move the gateway to ${gatewayPort + 1}:`,
       `  openclaw config set gateway.port ${gatewayPort + 1}`,
-      'and start it again before the shim. (By hand: "gateway.port" in ~/.openclaw/openclaw.json.)',
+      '  openclaw gateway install --force',
+      'before the shim is started. (The service has a port of its own, so it is written anew; without a service, end the',
+      'gateway and start it again. By hand: "gateway.port" in ~/.openclaw/openclaw.json.)',
     ],
   };
 }
@@ -121,11 +123,17 @@ function write(path: string, name: string, text: string, force: boolean): void {
   }
 }
 
-function nextSteps({ keptHash, gatewayPort }: TemplateChoices, variables: readonly string[]): string {
+function nextSteps({ keptHash, listenPort, gatewayPort }: TemplateChoices, variables: readonly string[]): string {
   const exports = variables.map((variable) => `export ${variable}`);
   const caller = keptHash === undefined ? ['auth-shim token new NAME --scope operator.write'] : [];
   const move =
-    keptHash === undefined ? [] : [`openclaw config set gateway.port ${gatewayPort}  and start the gateway again`];
+    keptHash === undefined
+      ? []
+      : [
+          `openclaw config set gateway.port ${gatewayPort}`,
+          'openclaw gateway install --force  or, without a service, end the gateway and start it again',
+          `curl http://127.0.0.1:${listenPort}/healthz  must find nobody there any more`,
+        ];
   return [
     'Next:',
     ...[...exports, ...move, ...caller, 'auth-shim check', 'auth-shim serve'].map((step) => `  ${step}`),

@@ -14,10 +14,12 @@ const RELEASE = /^[\w.+-]{1,40}$/;
 /** Not a caller's doing, after an answer had begun. */
 const BROKEN: ReadonlySet<EndReason> = new Set(['gateway_gone', 'gateway_idle', 'error']);
 
-/** An answer of the shim's own, as the log has it. */
+/** An answer of the shim's own, as the log has it; the same one after another are one. */
 export interface RecentRefusal {
-  /** Milliseconds since the epoch. */
+  /** Of the last, milliseconds since the epoch. */
   readonly at: number;
+  readonly times: number;
+  /** Of the last. */
   readonly id: string;
   readonly status: number;
   readonly code: ErrorCode;
@@ -82,9 +84,9 @@ export class Recent {
     this.#hour.add(now, code !== undefined, forwarded && !socket && status !== 0 ? record.ttfb : undefined);
     if (caller !== undefined) this.#count(caller, now, code !== undefined || status >= 400 || isBroken(record));
     if (code === undefined) return;
-    if (this.#refusals.length === MOST_REFUSALS) this.#refusals.shift();
-    this.#refusals.push({
+    const refusal = {
       at: now,
+      times: 1,
       id: record.id,
       status,
       code: code as ErrorCode,
@@ -92,7 +94,14 @@ export class Recent {
       method: record.method,
       route: record.route ?? record.path,
       reason: record.reason?.slice(0, MOST_TEXT),
-    });
+    };
+    const last = this.#refusals.at(-1);
+    if (last && isSame(last, refusal)) {
+      this.#refusals[this.#refusals.length - 1] = { ...refusal, times: last.times + 1 };
+      return;
+    }
+    if (this.#refusals.length === MOST_REFUSALS) this.#refusals.shift();
+    this.#refusals.push(refusal);
   }
 
   /** @param version as the gateway's first frame has it: anything */
@@ -109,7 +118,7 @@ export class Recent {
     return this.#release;
   }
 
-  /** @returns the last 50, the newest first */
+  /** @returns the last 50 that differ from the one before, the newest first */
   refusals(): RecentRefusal[] {
     return this.#refusals.toReversed();
   }
@@ -152,6 +161,10 @@ export class Recent {
     this.#callers.set(name, seen);
     return seen;
   }
+}
+
+function isSame(one: RecentRefusal, other: RecentRefusal): boolean {
+  return (['code', 'caller', 'method', 'route', 'reason'] as const).every((key) => one[key] === other[key]);
 }
 
 /** The minute before counts as far as it lies within the last sixty seconds. */

@@ -1,6 +1,6 @@
 /** One request and its answer, as the caller's side and the log see it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ERRORS, refuse, type ErrorCode, type Refusal } from '../errors.ts';
+import { ERRORS, reasonOf, refuse, type ErrorCode, type Refusal } from '../errors.ts';
 import type { About } from '../decision.ts';
 import type { DecisionRecord } from '../observe/audit-record.ts';
 import type { EndReason } from '../observe/log.ts';
@@ -8,6 +8,9 @@ import type { Forwarding } from './forward.ts';
 import type { Snapshot } from './snapshot.ts';
 import { recordDecision, recordEnd, type Observers } from './record.ts';
 import { LINGER_MS, writeRawRefusal, writeRefusal } from './refuse.ts';
+
+/** What nothing is done by (RFC 9110 section 9.2.1). */
+const REPEATABLE: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 
 /** Keeps what the log line needs; writes the line when the response is over, however it ended. */
 export class Exchange {
@@ -145,7 +148,7 @@ export class Exchange {
     if (this.forwarding) {
       this.forwarding.end(reason, refusal);
     } else if (!this.over) {
-      this.endBecause(reason, refusal.reason);
+      this.endBecause(reason, reasonOf(refusal));
       this.refuse(refusal);
     }
   }
@@ -154,7 +157,8 @@ export class Exchange {
   refuse(refusal: Refusal): void {
     if (this.res.headersSent) return;
     this.#refused(refusal);
-    writeRefusal(this.res, refusal, { id: this.id, origin: this.about.origin, close: this.closes });
+    const begun = this.forwarding !== undefined && !REPEATABLE.has(this.method);
+    writeRefusal(this.res, refusal, { id: this.id, origin: this.about.origin, close: this.closes, begun });
     this.finish();
   }
 
@@ -184,7 +188,7 @@ export class Exchange {
     this.#code = refusal.code;
     this.letGo?.();
     if (!this.forwarding) this.decided('refuse', refusal.code);
-    this.endBecause('refused', refusal.reason);
+    this.endBecause('refused', reasonOf(refusal));
     this.begin();
   }
 

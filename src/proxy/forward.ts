@@ -1,7 +1,7 @@
 /** One request at the gateway, and its answer on the way back. Lifetimes are tied both ways. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
-import { errorBody, refuse, type Refusal } from '../errors.ts';
+import { errorBody, reasonOf, refuse, type Refusal } from '../errors.ts';
 import type { Forward } from '../decision.ts';
 import { blameEvent, blameShim, mayBlameShim } from '../gateway/blame.ts';
 import { buildResponseHeaders } from '../headers/response.ts';
@@ -77,7 +77,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   end(reason: EndReason, refusal: Refusal): void {
     if (this.#over) return;
     const { res } = this.#exchange;
-    this.#exchange.endBecause(reason, refusal.reason);
+    this.#exchange.endBecause(reason, reasonOf(refusal));
     this.abandon(reason);
     if (!res.headersSent) {
       this.#exchange.refuse(refusal);

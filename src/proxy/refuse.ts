@@ -2,7 +2,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { About } from '../decision.ts';
-import { challenge, errorBody, ERRORS, type ErrorCode, type Refusal } from '../errors.ts';
+import { challenge, errorBody, ERRORS, reasonOf, type ErrorCode, type Refusal } from '../errors.ts';
 import { STATUS_CODES } from './node-http.ts';
 import { recordDecision, recordEnd, type Asked, type Observers } from './record.ts';
 
@@ -117,20 +117,33 @@ function answerParts(refusal: Refusal, id: string, origin: string | undefined, c
   return [headers, body];
 }
 
+/** The gateway had the request, and its answer is lost. */
+const LOST: ReadonlySet<ErrorCode> = new Set(['gateway_bad_response', 'gateway_timeout', 'shutting_down']);
+
+/** SDKs of OpenAI repeat a 5xx by themselves, and heed this: an agent's run shall not be done twice. */
+const NOT_AGAIN = ['x-should-retry', 'false'];
+
 /**
  * Writes a refusal; the response is not ended.
  *
  * @param res the response, nothing written yet
  * @param refusal what was decided
- * @param about the request id, a listed web origin for CORS, and whether the connection must close whatever the code
+ * @param about the request id, a listed web origin for CORS, whether the connection must close whatever the code, and
+ *   whether the gateway may have begun what was asked
  */
 export function writeRefusal(
   res: ServerResponse,
   refusal: Refusal,
-  about: { readonly id: string; readonly origin: string | undefined; readonly close: boolean },
+  about: {
+    readonly id: string;
+    readonly origin: string | undefined;
+    readonly close: boolean;
+    readonly begun: boolean;
+  },
 ): void {
   const { status, close } = ERRORS[refusal.code] as (typeof ERRORS)[ErrorCode] & { readonly close?: true };
   const [headers, body] = answerParts(refusal, about.id, about.origin, about.close || close === true);
+  if (about.begun && LOST.has(refusal.code)) headers.push(...NOT_AGAIN);
   res.writeHead(status, headers);
   res.write(body);
 }
@@ -165,9 +178,15 @@ export function writeRawRefusal(socket: Duplex, refusal: Refusal, id: string, or
  * @param about what the gate learnt of it
  */
 export function refuseSocket(observers: Observers, socket: Duplex, refusal: Refusal, asked: Asked, about: About): void {
-  const { code, reason } = refusal;
+  const { code } = refusal;
   writeRawRefusal(socket, refusal, asked.id, about.origin);
   recordDecision(observers, asked, about, 'refuse', code);
   const nothing = { ttfb: 0, ms: 0, in: 0, out: 0, forwarded: false };
-  recordEnd(observers, asked, about, { ...nothing, status: ERRORS[code].status, code, reason, end: 'refused' });
+  recordEnd(observers, asked, about, {
+    ...nothing,
+    status: ERRORS[code].status,
+    code,
+    reason: reasonOf(refusal),
+    end: 'refused',
+  });
 }

@@ -1,5 +1,5 @@
 /** Refusals within a WebSocket. */
-import { ERRORS, type ErrorCode, type Refusal } from '../errors.ts';
+import { ERRORS, reasonOf, type ErrorCode, type Refusal } from '../errors.ts';
 import { errorFrame } from '../gateway/connect.ts';
 import { SocketEnd, type Close } from './socket-end.ts';
 
@@ -15,7 +15,8 @@ const MOST_REASON = 120;
  * @returns it in the gateway's error shape
  */
 export function refusedFor(id: string | undefined, refusal: Refusal): SocketEnd {
-  const { code, message, reason, retryAfter } = refusal;
+  const { code, message, retryAfter } = refusal;
+  const reason = reasonOf(refusal);
   const { status, message: standard } = ERRORS[code];
   const error = {
     code: status >= 500 || status === 429 ? UNAVAILABLE : INVALID,

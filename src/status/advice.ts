@@ -1,55 +1,43 @@
-/** What to do about each refusal, in the words of the README's table. */
+/** What the operator can do about each refusal. The reason beside it says what was wrong this time. */
 import type { ErrorCode } from '../errors.ts';
 
-const EXPIRED_TOKEN = 'auth-shim token rotate NAME, or look at the dates and the clock.';
-const INVALID_CERTIFICATE =
-  'The client certificate names two callers, or another one than the token, or is out of its time: see client certificates; the log has its id.';
-const ORIGIN_NOT_ALLOWED = 'Add it to listen.origins, listen.hosts.';
-const SESSION_NOT_ALLOWED = 'The message says what the caller is bound to: its sessionPrefix, agent or tools.';
-const ROUTE_NOT_EXPOSED = 'Add the route to routes if it is meant to be open.';
-const REQUEST_TIMEOUT =
-  "A limit of the listener or the route. 408 also where the caller's policy changed while the body came: send it again.";
-const RATE_LIMITED =
-  'Come back after Retry-After; the message has the limit, callers[].limits sets it. rate_limited also answers wrong tokens after ten of them in a minute.';
-const GATEWAY_BAD_RESPONSE = 'The gateway broke off, or was silent for longer than stream.gatewayIdle.';
-const SHUTTING_DOWN = 'Try again; quote the request id.';
-
 export const ADVICE: Readonly<Record<ErrorCode, string>> = {
-  bad_request: 'The message names what is ambiguous or malformed.',
-  header_not_allowed: 'Do not send that header, or add it to allowHeaders.',
-  missing_token: 'Send Authorization: Bearer <token>.',
+  bad_request: 'The client has to mend what the reason names; nothing here can allow it.',
+  header_not_allowed: "The client leaves that header out, or the caller's allowHeaders gets it.",
+  missing_token: 'The client has to send Authorization: Bearer <token>; a redirect or a proxy may take it away.',
   invalid_token:
-    'The log says whether it is unknown, malformed, mistyped (its checksum fails), or used from an address that is not in from.',
-  expired_token: EXPIRED_TOKEN,
-  not_yet_valid_token: EXPIRED_TOKEN,
-  invalid_certificate: INVALID_CERTIFICATE,
-  expired_certificate: INVALID_CERTIFICATE,
-  insufficient_scope:
-    "The message names the scope that is missing and the ones there are: add it to the caller's scopes if it is meant to have it.",
-  origin_not_allowed: ORIGIN_NOT_ALLOWED,
-  host_not_allowed: ORIGIN_NOT_ALLOWED,
-  session_not_allowed: SESSION_NOT_ALLOWED,
-  tool_not_allowed: SESSION_NOT_ALLOWED,
-  upgrade_required: 'GET / is for WebSockets, of version 13.',
-  route_not_exposed: ROUTE_NOT_EXPOSED,
-  method_not_allowed: ROUTE_NOT_EXPOSED,
-  request_timeout: REQUEST_TIMEOUT,
-  body_too_large: REQUEST_TIMEOUT,
-  expectation_failed: REQUEST_TIMEOUT,
-  headers_too_large: REQUEST_TIMEOUT,
-  rate_limited: RATE_LIMITED,
-  quota_exceeded: RATE_LIMITED,
-  too_many_streams: RATE_LIMITED,
-  too_many_sockets: RATE_LIMITED,
-  gateway_unreachable:
-    'The gateway is down, gateway.url is wrong, or its certificate is not the one that gateway.tls asks for: the log says which.',
-  gateway_refused:
-    'The gateway, or the next shim, refused the shim: its message says what the operator must change. The original is in the log.',
-  gateway_bad_response: GATEWAY_BAD_RESPONSE,
-  gateway_timeout: GATEWAY_BAD_RESPONSE,
-  limits_unavailable: 'The store of the limits is down, and limits.onStoreFailure is refuse.',
-  audit_unavailable: 'The audit cannot be written, and audit.required is true: make room, or see the log.',
-  shutting_down: SHUTTING_DOWN,
-  internal_error: SHUTTING_DOWN,
-  identity_unavailable: "The keys of the token's issuer cannot be fetched: the log says why.",
+    'Compare its id with auth-shim token list; auth-shim explain --token - < FILE says what is wrong with a token.',
+  expired_token: 'auth-shim token rotate NAME gives the caller a new one; for a token of an issuer, the client renews.',
+  not_yet_valid_token: "Compare the clock of this machine with the issuer's, or wait until the token's first day.",
+  invalid_certificate:
+    'One credential must name one caller: look for the id of the certificate in callers[].certificates.',
+  expired_certificate: 'Give the client a new certificate; if its dates are right, see the clock of this machine.',
+  insufficient_scope: "Add the scope that the reason names to the caller's scopes, if the caller is meant to have it.",
+  origin_not_allowed: 'Add the origin of the web page to listen.origins, if it is meant to call from browsers.',
+  host_not_allowed: 'Add the name to listen.hosts, if it is a name of this shim.',
+  session_not_allowed: "The client keeps to the caller's sessionPrefix or agent, or you widen them.",
+  tool_not_allowed: "Add the tool to the caller's tools, if the caller is meant to have it.",
+  upgrade_required: 'GET / is for WebSockets alone; for HTTP the base URL of the client lacks /v1.',
+  route_not_exposed: 'Add the route to routes, if it is meant to be open; else see the base URL of the client.',
+  method_not_allowed: 'The client has to use a method of this route: the Allow header of the answer lists them.',
+  request_timeout: 'The client or its network was too slow, or its policy was changed meanwhile: it sends it again.',
+  body_too_large: "Raise limits.body, that of the route or the caller's, if such bodies are meant to come.",
+  expectation_failed: 'The client must not send Expect with another value than 100-continue.',
+  headers_too_large: 'Raise limits.headerBytes, or see which cookie or token has grown.',
+  rate_limited:
+    "Raise requestsPerMinute in the caller's limits; where it says failed logins, find who sends wrong tokens.",
+  quota_exceeded: "Raise requestsPerDay in the caller's limits, or let it wait until its 24 hours are over.",
+  too_many_streams: "Raise streams in the caller's limits, or see why its client leaves requests open.",
+  too_many_sockets: "Raise sockets in the caller's limits, or see why its client leaves WebSockets open.",
+  gateway_unreachable: 'Start the gateway, or set gateway.url to where it listens; for https see gateway.tls.',
+  gateway_refused: "The gateway refuses this shim, not the caller: make gateway.auth agree with the gateway's file.",
+  gateway_bad_response: 'See the log of the gateway at this time: it broke off. The run may have begun.',
+  gateway_timeout:
+    'The gateway was silent for longer than stream.gatewayIdle: raise it, or see the log of the gateway.',
+  identity_unavailable: 'See the identity providers on this page, and whether this machine reaches them.',
+  limits_unavailable:
+    'Start the store of the limits again, or let each shim count alone meanwhile: limits.onStoreFailure: local.',
+  audit_unavailable: 'Make room for the audit, or make its file writable: audit.required keeps callers out until then.',
+  shutting_down: 'Nothing, where it was a planned stop; a longer drain.timeout lets more runs finish.',
+  internal_error: 'A fault of the shim: report it with the line "unexpected error" of this request id in the log.',
 };

@@ -205,8 +205,11 @@ void t.test('keep the token: the caller goes on, on the port of the gateway', as
     keepToken: true,
   });
   t.equal(code, 0);
-  t.match(err, /openclaw config set gateway.port 18790/);
-  t.match(text(), /# {3}openclaw config set gateway.port 18790/);
+  t.match(
+    err,
+    /openclaw config set gateway.port 18790\n {2}openclaw gateway install --force .*\n {2}curl http:\/\/127.0.0.1:18789\/healthz /,
+  );
+  t.match(text(), /# {3}openclaw config set gateway.port 18790\n.*# {3}openclaw gateway install --force\n/);
   t.notOk(text().includes(TOKEN));
   const { config: loaded, warnings } = await load();
   t.same(loaded.listen.address, { host: '127.0.0.1', port: 18789 });

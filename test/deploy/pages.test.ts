@@ -32,6 +32,23 @@ void t.test('settings of a page are those of its file', async (t) => {
   }
 });
 
+void t.test('no block of Compose leaves the folder that the one before it went to', (t) => {
+  const shell = [...textOf('docs/deploy-compose.md').matchAll(/^```sh\n([^]*?)^```/gm)].map(([, text = '']) => text);
+  t.equal(shell.filter((text) => /^cd /m.test(text)).length, 1);
+  t.notMatch(shell.join(''), 'cat deploy/compose/');
+  t.end();
+});
+
+void t.test('a token goes into a file that others cannot read', (t) => {
+  for (const name of own) {
+    const blocks = [...textOf(name).matchAll(/^```sh\n([^]*?)^```/gm)].map(([, text = '']) => text);
+    for (const text of blocks.filter((one) => /token new[^]*> \S+\.token/.test(one))) t.match(text, 'umask 077', name);
+  }
+  t.match(textOf('docs/deploy-systemd.md'), '${OPENCLAW_GATEWAY_TOKEN:?', 'an empty secret is not installed');
+  t.match(yamlOf('deploy/compose/compose.yaml'), { services: { gateway: { stop_grace_period: '330s' } } });
+  t.end();
+});
+
 void t.test('ports and folders are the same everywhere', async (t) => {
   const image = textOf('Dockerfile');
   for (const name of own) {

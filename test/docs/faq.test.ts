@@ -1,5 +1,6 @@
 /** The page by error message has what the gateway and the shim say, in their words, and nothing else. */
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -11,7 +12,7 @@ import { AuditError, createAudit } from '../../src/observe/audit.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { ListenError } from '../../src/server/listen-fault.ts';
 import { CONTRACT } from '../gateway/contract.ts';
-import { codeOf, section, textOf } from '../helpers/pages.ts';
+import { codeOf, ROOT, section, textOf } from '../helpers/pages.ts';
 import { faultsOf, textOf as configOf, worldOf } from '../helpers/configuration.ts';
 
 const PAGE = textOf('docs/faq.md');
@@ -122,6 +123,32 @@ void t.test('the faults of a configuration', async (t) => {
   fitAll(t, rowsOf('A fault of the configuration'), messages);
 });
 
+/** What stands in the sources as text: what is put into it is left out. */
+function warningsOf(source: string): string[] {
+  const calls = source.split(/\b(?:report|callersReport|source\.report)\.warning\(/).slice(1);
+  return calls.flatMap((call) => {
+    // The place comes first: it has no words.
+    const words = call.slice(0, call.indexOf(');')).replace(/^\s*(?:\[[^\]]*\]|[^[(,]*(?:\([^)]*\))?),/, '');
+    const texts = words.match(/`[^`]*`|'[^'\n]*'|"[^"\n]*"/g) ?? [];
+    return texts.map((text) => text.slice(1, -1).replaceAll(/\$\{[^}]*\}/g, 'X'));
+  });
+}
+
+void t.test('the warnings of a configuration, every one', async (t) => {
+  const files = readdirSync(join(ROOT, 'src/config')).filter((name) => name !== 'report.ts');
+  const warnings = files.flatMap((name) => warningsOf(textOf(`src/config/${name}`)));
+  const calls = files.map((name) => textOf(`src/config/${name}`).split('.warning(').length - 1);
+  const called = calls.reduce((sum, count) => sum + count, 0); // prettier-ignore
+  t.ok(warnings.length >= called && called >= 37, `${warnings.length} of ${called}`);
+  fitAll(t, rowsOf('`warning:`'), warnings);
+});
+
+void t.test('what wait says when it gives up', async (t) => {
+  const [heading] = entries('The start').flatMap(({ heading }) => (heading.includes('after') ? [heading] : []));
+  t.equal(heading, '`not ready after …`');
+  t.match(textOf('src/commands/wait.ts'), "`not ${options.live ? 'live' : 'ready'} after ${options.timeout}: ${last}");
+});
+
 void t.test('an address that cannot be listened on', async (t) => {
   // Paths of sockets are short.
   const folder = await mkdtemp(join(tmpdir(), 'auth-shim-'));
@@ -149,7 +176,7 @@ void t.test('an address that cannot be listened on', async (t) => {
 });
 
 void t.test('an audit that cannot be begun, and a Node that is too old', async (t) => {
-  const [, , audit, node] = entries('The start');
+  const [audit, node] = entries('The start').slice(-2);
   const path = join(t.testdir({ 'audit.jsonl': {} }), 'audit.jsonl');
   const error: unknown = await createAudit(
     { target: { kind: 'file', path, maxSize: 0, keep: 0 }, required: false },

@@ -58,7 +58,7 @@ void t.test('a gateway that does not take an upload is given up: no run waits on
   const raw = await openRaw(t, port);
   raw.send(post('Content-Length: 1000000000\r\n', ''));
   raw.socket.write(body);
-  await raw.until((text) => /^HTTP\/1\.1 504 [^]*"code":"gateway_timeout"/.test(text));
+  await raw.until((text) => /^HTTP\/1\.1 504 [^]*x-should-retry: false[^]*"code":"gateway_timeout"/.test(text));
   raw.socket.destroy();
   t.match(await line, { status: 504, code: 'gateway_timeout', end: 'gateway_idle' });
   (await connected).destroy();

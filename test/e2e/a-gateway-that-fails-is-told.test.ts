@@ -23,6 +23,7 @@ void t.test('a gateway that is down is 502 gateway_unreachable, and the connecti
   t.match(JSON.parse(answer.body), {
     error: { code: 'gateway_unreachable', type: 'gateway_error', message: /gateway\.url/, param: null },
   });
+  t.notMatch(answer.text, /x-should-retry/, 'nothing was sent: it may be asked again');
   t.notMatch(answer.text, /127\.0\.0\.1|ECONNREFUSED/, 'no address and no system error');
   t.equal(answer.headers.connection, 'keep-alive');
   t.match(await line, {
@@ -67,6 +68,7 @@ void t.test('a gateway that closes before it answers is 502, and the request is 
       const answer = await rawExchange(port, bytes);
       t.equal(answer.status, 502, how);
       t.match(answer.body, /"code":"gateway_bad_response"/, how);
+      t.equal(answer.headers['x-should-retry'], bytes.startsWith('GET') ? undefined : 'false', 'a run may have begun');
       t.match(await line, { status: 502, end: 'gateway_gone' });
       t.equal(gateway.connections.length, before + 1, how);
     }

@@ -59,11 +59,22 @@ void t.test('at the limit streams are told between events, requests refused, bod
   t.ok(inside?.endsWith('data: 1\r\n'), 'not told inside an event, and no last chunk');
   t.ok(body?.endsWith('half'));
   t.match(waiting, /^HTTP\/1\.1 503 [^]*retry-after: \d+[^]*"code":"shutting_down"/);
+  t.notMatch(waiting, 'x-should-retry', 'nothing is done twice by a GET');
   t.match(await uploading.closed(), /100 Continue\r\n\r\nHTTP\/1\.1 503 [^]*"code":"shutting_down"/);
   for (const connection of gateway.connections) await connection.until(({ ended }) => ended);
   while (lines.length < 5) await new Promise(setImmediate);
   const ends = lines.map(({ status, end }) => `${String(status)} ${String(end)}`);
   t.strictSame(ends.sort(), ['200 shutdown', '200 shutdown', '200 shutdown', '503 shutdown', '503 shutdown']);
+});
+
+void t.test('a run that is cut off at the limit says that it is not to be sent again', async (t) => {
+  const gateway = await startRawGateway(t, { onRequest: () => undefined });
+  const { port, drain } = await startStack(t, { gatewayUrl: gateway.url, more: 'drain: { timeout: 50ms }' });
+  const raw = await openRaw(t, port);
+  raw.send(post('Content-Length: 2\r\n', '{}'));
+  await (await gateway.connection(1)).until(({ text }) => text.endsWith('{}'));
+  await drain();
+  t.match(await raw.closed(), /^HTTP\/1\.1 503 [^]*x-should-retry: false\r\n[^]*"code":"shutting_down"/);
 });
 
 void t.test(

@@ -1,6 +1,7 @@
 /** The official SDK, unchanged: two settings, its own typed errors. */
 import OpenAI from 'openai';
 import t from 'tap';
+import { startRawGateway } from '../helpers/raw-gateway.ts';
 import { startStack, TOKENS } from '../helpers/stack.ts';
 
 const messages = [{ role: 'user' as const, content: 'hi' }];
@@ -20,6 +21,16 @@ void t.test('models, chat and responses', async (t) => {
   }
   t.equal(text, 'Hello from OpenClaw.');
   t.equal((await client.responses.create({ model: 'openclaw', input: 'hi' })).output_text, 'Hello from OpenClaw.');
+});
+
+void t.test('a run whose answer is lost is not asked for again', async (t) => {
+  const gateway = await startRawGateway(t, { onRequest: ({ socket }) => void socket.end() });
+  const { url } = await startStack(t, { gatewayUrl: gateway.url });
+  // With the retries that it has by itself.
+  const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: TOKENS.writer });
+  const chat = client.chat.completions.create({ model: 'openclaw', messages });
+  await t.rejects(chat, { status: 502, code: 'gateway_bad_response' });
+  t.equal(gateway.connections.length, 1);
 });
 
 void t.test('typed errors', async (t) => {

@@ -4,7 +4,7 @@ import t from 'tap';
 import type { StatusParts } from '../../src/status/state.ts';
 import { MOST_VIEWS } from '../../src/server/status-page.ts';
 import { openRaw, rawExchange, type RawConnection } from '../helpers/raw.ts';
-import { get } from '../helpers/request-bytes.ts';
+import { get, post } from '../helpers/request-bytes.ts';
 import { caller, startStack, TOKENS, type Stack } from '../helpers/stack.ts';
 import { connectAs, socketCallers } from '../helpers/sockets.ts';
 
@@ -93,7 +93,7 @@ void t.test('what happens is told as it does', async (t) => {
     method: 'GET',
     route: '/nowhere',
     words: 'This route is not exposed.',
-    advice: 'Add the route to routes if it is meant to be open.',
+    advice: /^Add the route to routes, /,
   });
   t.equal(row?.id, stack.lines.at(-1)?.id);
   await rawExchange(stack.port, get('/v1/models', '', 'x'.repeat(40)));
@@ -112,6 +112,24 @@ void t.test('what happens is told as it does', async (t) => {
   t.match(lastOf(raw.text, 'about'), { gateway: { mode: 'token', release: undefined } });
   for (const secret of [TOKENS.reader, 'x'.repeat(40), 'gateway-secret', 'sha256'])
     t.notMatch(raw.text, secret, 'no secret, and no hash');
+});
+
+void t.test('the reason is what the caller was told, where there is no other, and the log has it', async (t) => {
+  const stack = await startStack(t);
+  const raw = await view(t, stack);
+  const told403 = await rawExchange(stack.port, post('Content-Length: 2\r\n', '{}', TOKENS.reader));
+  const message = 'This route needs the scope operator.write; this caller has: operator.read.';
+  t.match(told403.body, message);
+  const [row] = await told(raw, 'refusals', ({ length }) => length === 1);
+  t.match(row, { code: 'insufficient_scope', words: message });
+  t.match(stack.lines.at(-1), { code: 'insufficient_scope', reason: message });
+  const secret = `Tok3n${'x'.repeat(30)}`;
+  await rawExchange(stack.port, `GET /v1/models HTTP/1.1\r\nHost: ${secret}\r\n\r\n`);
+  const [host] = await told(raw, 'refusals', ({ length }) => length === 2);
+  t.match(host, { code: 'host_not_allowed', words: /^The host name "\*\*\*\*" is not served here\./i });
+  await rawExchange(stack.port, 'GET /v1/models HTTP/1.1\r\nHost: a-long-name-of-a-service.example.internal\r\n\r\n');
+  const [named] = await told(raw, 'refusals', ({ length }) => length === 3);
+  t.match(named?.words, '"a-long-name-of-a-service.example.internal"');
 });
 
 /** One whose token has ended, one whose token will. */

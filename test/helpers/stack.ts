@@ -73,6 +73,8 @@ export interface Stack {
   readonly drain: () => Promise<void>;
   /** Takes other callers, or another `admin`, as a reload does. */
   readonly reload: (callers?: string, admin?: string) => Promise<void>;
+  /** A reload comes to nothing. */
+  readonly reloadFails: (fault: string, faults: readonly string[]) => void;
 }
 
 /** Starts both; everything ends with the test. */
@@ -125,6 +127,7 @@ export async function startStack(t: Test, options: StackOptions = {}): Promise<S
     nextLine: () => new Promise((resolve) => waiting.push(resolve)),
     drain: () => shim.drain(),
     reload: async (who = options.callers ?? callers(), admin) => void (await shim.apply(await load(who, admin))),
+    reloadFails: (fault, faults) => shim.reloaded(fault, [], faults),
   };
 }
 

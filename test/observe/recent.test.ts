@@ -28,7 +28,7 @@ void t.test('the last fifty refusals, the newest first', async (t) => {
   t.same(recent.refusals(), [], 'an answer of the gateway is none');
   recent.finished({ ...DONE, status: 403 }, true);
   t.same(recent.refusals(), [], 'whatever its status');
-  for (let i = 0; i < 2 * MOST_REFUSALS + 1; i++) recent.finished({ ...NO, id: `id-${i}` }, false);
+  for (let i = 0; i < 2 * MOST_REFUSALS + 1; i++) recent.finished({ ...NO, id: `id-${i}`, path: `/x${i}` }, false);
   const rows = recent.refusals();
   t.equal(rows.length, 50);
   t.equal(rows[0]?.id, 'id-100');
@@ -36,6 +36,7 @@ void t.test('the last fifty refusals, the newest first', async (t) => {
   recent.finished({ ...NO, reason: 'x'.repeat(10_000) }, false);
   t.strictSame(recent.refusals()[0], {
     at: NOW,
+    times: 1,
     id: 'id',
     status: 404,
     code: 'route_not_exposed',
@@ -44,6 +45,29 @@ void t.test('the last fifty refusals, the newest first', async (t) => {
     route: '/x',
     reason: 'x'.repeat(300),
   });
+});
+
+void t.test('the same refusal one after another is one row', async (t) => {
+  const { recent, clock } = recentAt();
+  for (let i = 0; i < 10; i++) {
+    clock.now += 1;
+    recent.finished({ ...NO, id: `id-${i}` }, false);
+  }
+  t.match(recent.refusals(), [{ at: NOW + 10, times: 10, id: 'id-9' }]);
+  for (const other of [
+    { code: 'method_not_allowed' },
+    { caller: 'other' },
+    { method: 'POST' },
+    { path: '/y' },
+    { reason: 'why' },
+  ]) {
+    recent.finished({ ...NO, ...other }, false);
+    recent.finished(NO, false);
+  }
+  const rows = recent.refusals();
+  t.equal(rows.length, 11);
+  t.equal(rows.at(-1)?.times, 10);
+  for (const { times } of rows.slice(0, 10)) t.equal(times, 1);
 });
 
 void t.test('callers: when last, how often, how often in vain', async (t) => {

@@ -37,6 +37,8 @@ class Machine {
   readonly #home: string;
   readonly #ports: ReadonlyMap<string, number>;
   #release: Release;
+  /** An installed service has the port of its installation, whatever the file says by now. */
+  #servicePort: number;
   #gateway: StandInGateway | undefined;
   #shim: Served | undefined;
   /** What the last block printed; `undefined` where it could not be run here. */
@@ -46,6 +48,7 @@ class Machine {
   constructor(t: Test, release: Release, [gateway, shim, admin]: readonly [number, number, number]) {
     this.#t = t;
     this.#release = release;
+    this.#servicePort = gateway;
     const file = { gateway: { port: gateway, bind: 'loopback', auth: { mode: 'token', token: GATEWAY_SECRET } } };
     this.#home = t.testdir({ '.openclaw': { 'openclaw.json': JSON.stringify(file) } });
     this.#ports = new Map([
@@ -58,10 +61,14 @@ class Machine {
   }
 
   async restart(): Promise<void> {
+    await this.#stop();
+    const { auth } = this.#file().gateway;
+    this.#gateway = await startGateway({ release: this.#release, port: this.#servicePort, auth });
+  }
+
+  async #stop(): Promise<void> {
     await this.#gateway?.close();
-    const { gateway } = this.#file();
-    const { port, auth } = gateway;
-    this.#gateway = await startGateway({ release: this.#release, port, auth });
+    this.#gateway = undefined;
   }
 
   async take(blocks: readonly Block[]): Promise<void> {
@@ -103,10 +110,19 @@ class Machine {
     if (set === 'port') gateway.port = Number(this.#here(value));
     else if (set === 'auth.token') gateway.auth.token = randomBytes(32).toString('hex');
     else if (line === 'openclaw gateway restart') await this.restart();
-    else if (line === 'openclaw config get gateway.bind') return `${gateway.bind}\n`;
+    else if (line === 'openclaw gateway stop') await this.#stop();
+    else if (line === 'openclaw gateway install --force') {
+      this.#servicePort = gateway.port;
+      await this.restart();
+    } else if (line === 'openclaw config get gateway.bind') return `${gateway.bind}\n`;
     else if (line === 'openclaw --version') return 'OpenClaw 2026.9.6 (eb377ac)\n';
-    else if (line.startsWith('npm install')) this.#release = line.endsWith('@latest') ? '2026.9.6' : '2026.3.28';
-    else this.#t.match(line, /^(?:npm uninstall|openclaw doctor --fix)/, 'nothing else is asked of it');
+    else if (line === 'openclaw doctor --fix && echo fixed') {
+      this.#t.equal(this.#gateway, undefined, 'nobody else has the files open');
+      return 'fixed\n';
+    } else if (line.startsWith('npm install')) {
+      const [, release = ''] = /@(\S+)$/.exec(line) ?? [];
+      this.#release = release === 'latest' ? '2026.9.6' : (release as Release);
+    } else this.#t.match(line, /^npm uninstall/, 'nothing else is asked of it');
     if (set === undefined) return '';
     const write = (): void => writeFileSync(join(this.#home, '.openclaw/openclaw.json'), JSON.stringify({ gateway }));
     await this.#reloaded(() => Promise.resolve(write()));
@@ -225,7 +241,8 @@ async function machine(t: Test, release: Release): Promise<Machine> {
   return made;
 }
 
-const SET_UP = blocksOf('From a patched gateway').slice(3);
+/** Steps 2 and 3. */
+const SET_UP = blocksOf('From a patched gateway').slice(3, 8);
 
 void t.test('from handing out the token', async (t) => {
   await (await machine(t, '2026.3.28')).take(blocksOf("From handing out the gateway's token"));

@@ -83,13 +83,37 @@ void t.test('a refusal is shown as it happens, and nobody else is asked for anyt
   await row.waitFor();
   t.match(
     await row.innerText(),
-    /404 route_not_exposed\s+reader\s+GET \/nowhere\s+This route is not exposed\.\s+Add the route to routes/,
+    /404 route_not_exposed\s+reader\s+GET \/nowhere\s+This route is not exposed\.\s+Add the route to routes, /,
   );
   t.notOk(await page.getByText('None since the start.').isVisible());
   await page.getByText('1 refusal in the last minute').waitFor();
   t.ok((await pixels(page, 'refusals', '--bad')) > 10, 'the bar of a refusal');
   t.strictSame(asked, [`${stack.adminUrl}/`, `${stack.adminUrl}/events`]);
   t.strictSame(complaints, []);
+});
+
+void t.test('the same refusal again is told in the row that is there', async (t) => {
+  const stack = await startStack(t);
+  for (let i = 0; i < 3; i++) await rawExchange(stack.port, get('/nowhere', '', TOKENS.reader));
+  const { page } = await look(t, stack);
+  await page.locator('#refusals').getByText(', the last of 3').waitFor();
+  t.equal(await page.locator('#refusals tbody tr').count(), 1);
+});
+
+void t.test('a reload that failed looks like a fault, and stands above all that only grows', async (t) => {
+  const stack = await startStack(t);
+  const { page } = await look(t, stack);
+  const colour = (selector: string): Promise<string> =>
+    page.evaluate<string>(`getComputedStyle(document.querySelector('${selector}')).color`);
+  const [bad, good] = ['rgb(179, 38, 30)', 'rgb(23, 112, 58)'];
+  t.strictSame([await colour('#ready'), await colour('#checks dd')], [good, good]);
+  stack.reloadFails('1 fault, see the log', ['shim.config.yaml:1:1 callers: wrong']);
+  await page.getByRole('status').getByText('Ready, but the last reload failed').waitFor();
+  await page.locator('#faults li').first().waitFor();
+  t.strictSame([await colour('#ready'), await colour('#checks dd'), await colour('#reload')], [bad, bad, bad]);
+  const titles = await page.locator('h2').allTextContents();
+  t.strictSame(titles.slice(0, 2), ['Health', 'Configuration']);
+  t.equal(titles.at(-1), 'Last refusals');
 });
 
 void t.test('charts are drawn, in the colours of the light and of the dark', async (t) => {

@@ -65,7 +65,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
   await page.getByRole('status').getByText('Ready', { exact: true }).waitFor();
   // What is drawn on a canvas comes to the screen some frames later.
   await page.waitForTimeout(1_000);
-  await page.screenshot({ path: join(FOLDER, `status-${colorScheme}.png`) });
+  await page.screenshot({ path: join(FOLDER, `status-${colorScheme}.png`), fullPage: true });
 }
 await browser.close();
 await shim.stop();

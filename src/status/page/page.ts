@@ -4,7 +4,7 @@
  */
 import type { StatusParts } from '../state.ts';
 import { showHour } from './charts.ts';
-import { age, count, days, instant, setClock, visible } from './words.ts';
+import { age, count, hoursUntil, instant, setClock, visible } from './words.ts';
 
 const RETRY_MS = 5_000;
 /** The shim says something at least every 15 seconds. */
@@ -12,7 +12,7 @@ const SILENT_MS = 40_000;
 
 interface Cell {
   readonly text: string;
-  readonly state?: 'good' | 'bad' | undefined;
+  readonly state?: 'good' | 'warn' | 'bad' | undefined;
   readonly number?: boolean;
   /** A time whose age is shown, and kept right. */
   readonly since?: number;
@@ -33,13 +33,8 @@ const show: { readonly [Name in keyof StatusParts]: (part: StatusParts[Name]) =>
     facts.set('Event streams', String(open.streams));
     facts.set('WebSockets', String(open.sockets));
     showFacts();
-    if (!checks) return;
-    const wrong = checks.filter(({ ok }) => !ok);
-    say(wrong.length === 0 ? 'Ready' : `Not ready: ${wrong.map(({ name }) => name).join(', ')}`, wrong.length === 0);
-    const pairs = checks.map(({ name, ok, detail }) =>
-      pair(name, { text: detail ?? (ok ? 'fine' : 'no'), state: stateOf(ok) }),
-    );
-    element('checks').replaceChildren(...pairs);
+    looked = checks;
+    showChecks();
   },
   callers({ rows, more }) {
     fill(
@@ -70,8 +65,8 @@ const show: { readonly [Name in keyof StatusParts]: (part: StatusParts[Name]) =>
   refusals(rows) {
     fill(
       'refusals',
-      rows.map(({ at, id, status, code, caller, method, route, words, advice }) => [
-        cell(instant(at)),
+      rows.map(({ at, times, id, status, code, caller, method, route, words, advice }) => [
+        cell(times > 1 ? `${instant(at)}, the last of ${times}` : instant(at)),
         cell(`${status} ${code}`),
         cell(caller),
         cell(`${method} ${route ?? ''}`.trim() || undefined),
@@ -88,6 +83,8 @@ const show: { readonly [Name in keyof StatusParts]: (part: StatusParts[Name]) =>
     setText('reload', words.join(' '));
     element('reload').dataset.state = faults.length > 0 ? 'bad' : '';
     element('faults').replaceChildren(...faults.map((fault) => make('li', cell(fault))));
+    reloadFailed = faults.length > 0;
+    showChecks();
   },
   certificates(rows) {
     fill(
@@ -113,6 +110,8 @@ const show: { readonly [Name in keyof StatusParts]: (part: StatusParts[Name]) =>
 };
 
 const facts = new Map<string, string>();
+let looked: StatusParts['health']['checks'];
+let reloadFailed = false;
 let heard = performance.now();
 
 for (const table of document.querySelectorAll('table')) nameRoles(table);
@@ -166,6 +165,20 @@ function say(words: string, good: boolean): void {
   if (ready.textContent !== words) ready.textContent = words;
   ready.dataset.state = stateOf(good);
   document.title = `${words} – auth-shim`;
+}
+
+function showChecks(): void {
+  if (!looked) return;
+  const wrong = looked.filter(({ ok }) => !ok);
+  if (wrong.length > 0) say(`Not ready: ${wrong.map(({ name }) => name).join(', ')}`, false);
+  else say(reloadFailed ? 'Ready, but the last reload failed' : 'Ready', !reloadFailed);
+  const pairs = looked.map(({ name, ok, detail }) => {
+    const bad = !ok || (name === 'configuration' && reloadFailed);
+    // A word at something that is fine is a warning.
+    const state = bad ? 'bad' : detail === undefined ? 'good' : 'warn';
+    return pair(name, { text: detail ?? (ok ? 'fine' : 'no'), state });
+  });
+  element('checks').replaceChildren(...pairs);
 }
 
 function showFacts(): void {
@@ -232,9 +245,11 @@ function showAges(): void {
 }
 
 function ending(at: number): Cell {
-  const left = days(at);
-  if (left < 0) return { text: 'expired', state: 'bad' };
-  return { text: `${count(left, 'day')} left`, state: left < 14 ? 'bad' : 'good' };
+  const hours = hoursUntil(at);
+  if (hours < 0) return { text: 'expired', state: 'bad' };
+  const days = Math.floor(hours / 24);
+  const left = days < 2 ? count(hours, 'hour') : count(days, 'day');
+  return { text: `${left} left`, state: days < 14 ? 'bad' : 'good' };
 }
 
 function stateOf(good: boolean): 'good' | 'bad' {

@@ -1,7 +1,7 @@
 /** Times and texts as people read them. */
 
 const SECOND = 1_000;
-const DAY = 86_400_000;
+const HOUR = 3_600_000;
 
 /** How far the shim's clock is ahead of this one, in milliseconds. */
 let ahead = 0;
@@ -11,9 +11,9 @@ export function setClock(now: number): void {
   ahead = now - Date.now();
 }
 
-/** @returns whole days until then by the shim's clock, below zero where it is over */
-export function days(at: number): number {
-  return Math.floor((at - Date.now() - ahead) / DAY);
+/** @returns whole hours until then by the shim's clock, below zero where it is over */
+export function hoursUntil(at: number): number {
+  return Math.floor((at - Date.now() - ahead) / HOUR);
 }
 
 /** @returns `2 minutes ago` */
