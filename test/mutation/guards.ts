@@ -29,11 +29,7 @@ const GUARDS: Readonly<Record<string, readonly (readonly [name: string, off: str
     ],
   ],
   'headers/forwarded.ts': [
-    [
-      'clientPeer',
-      "() => (peer, field) => field?.split(',')[0]?.trim() ?? peer",
-      'headers/forwarded security/corpus',
-    ],
+    ['clientPeer', "() => (peer, field) => field?.split(',')[0]?.trim() ?? peer", 'headers/forwarded security/corpus'],
   ],
   'headers/request.ts': [
     [
