@@ -85,7 +85,8 @@ void t.test('"Use it", from init to the streamed reply', async (t) => {
 void t.test('the drop-in page: each block in a terminal of its own, in a clone', async (t) => {
   const file = `{ gateway: { port: 18789, auth: { mode: 'token', token: '${GATEWAY_SECRET}' } } }`;
   const home = t.testdir({ '.openclaw': { 'openclaw.json': file }, 'shim.config.yaml': SAMPLE });
-  const steps = blocksOf(DROP_IN);
+  // How the gateway is moved is tried with the page of the migration, which does the same.
+  const steps = blocksOf(DROP_IN).filter((block) => !block.startsWith('openclaw '));
   t.equal(steps.length, 3);
   const words: string[] = [];
   for (const step of steps) {
