@@ -21,7 +21,7 @@ export function isMap(value: unknown): value is Readonly<Record<string, unknown>
 
 /** @returns whether the answer is that of a gateway's health route */
 export function isLive({ status, body }: Pick<Answer, 'status' | 'body'>): boolean {
-  return status === 200 && /^\{"ok":true,"status":"live"/.test(body);
+  return status === 200 && body.startsWith('{"ok":true,"status":"live"');
 }
 
 /** @returns the scope that an answer says is missing */

@@ -154,7 +154,8 @@ function ask(connect: Connect, host: string, asked: Asked & { readonly limit: nu
       reject(error);
     };
     const timer = setTimeout(() => fail(new Error(`no answer within ${limit} ms`)), limit);
-    req.once('error', (error) => fail(opening?.errored ?? error));
+    // For its whole life: what ends a connection may be told twice.
+    req.on('error', (error) => fail(opening?.errored ?? error));
     req.end(body);
   });
 }

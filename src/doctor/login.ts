@@ -77,6 +77,7 @@ async function judge(gateway: Gateway, answer: Answer, mode: Mode | undefined): 
     if (mode !== undefined && mode !== auth.mode) return [differs(gateway, mode, true), ...restricted];
     return [found('login_accepted', `the gateway is in mode "${auth.mode}" and takes the shim.`), ...restricted];
   }
+  if (mode !== undefined && mode !== auth.mode) return [differs(gateway, mode, false)];
   const why = findingOf({ mode: auth.mode }, { status, body, template: HISTORY, sent: ['operator.read'] });
   if (why === 'proxy_attribution_required') {
     return [
@@ -87,10 +88,8 @@ async function judge(gateway: Gateway, answer: Answer, mode: Mode | undefined): 
           ]),
     ];
   }
-  if (why === 'gateway_secret_refused' || why === 'trusted_proxy_refused') {
-    if (mode !== undefined && mode !== auth.mode) return [differs(gateway, mode, false)];
-    return [why === 'trusted_proxy_refused' ? await trustedProxyFinding(gateway, why) : secretRefused(auth.mode)];
-  }
+  if (why === 'trusted_proxy_refused') return [await trustedProxyFinding(gateway, why)];
+  if (why === 'gateway_secret_refused') return [secretRefused(auth.mode)];
   return [found('gateway_answer_unknown', `the gateway answered ${status} to GET ${NO_SESSION}; its log has more.`)];
 }
 

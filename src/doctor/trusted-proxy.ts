@@ -1,5 +1,5 @@
 /** Why a gateway in mode `trusted-proxy` does not trust the shim: it says so only in the refusal of a connect. */
-import { isLoopback, isLoopbackHost } from '../config/address.ts';
+import { isLoopbackHost } from '../config/address.ts';
 import { bareHost } from '../config/hop.ts';
 import { foldName } from '../headers/families.ts';
 import { isStandardHeader } from '../headers/standard.ts';
@@ -26,10 +26,6 @@ export async function trustedProxyFinding(
   const local = isLoopbackHost(bareHost(new URL(origin)));
   const source = local ? "'127.0.0.1', '::1'" : "'192.0.2.10' /* the address of the shim */";
   const trust = openclaw(`{ gateway: { trustedProxies: [${source}] } }`);
-  if (why === 'proxy_attribution_required' && isLoopback(auth.clientAddress)) {
-    const words = 'the gateway wants a client beyond loopback, and the stand-in for local callers is none.';
-    return found(why, words, [yaml('gateway:', '  auth: { clientAddress: 192.0.2.1 } # beside the other keys')]);
-  }
   if (why === 'proxy_attribution_required') {
     return found(why, 'the gateway does not count the shim among its trusted proxies.', [trust]);
   }
@@ -81,7 +77,11 @@ export function notAllowed(names: readonly string[]): Found {
   return found(
     'trusted_proxy_refused',
     `the gateway does not take ${who} for users of its own (trusted_proxy_user_not_allowed).`,
-    [openclaw(`{ gateway: { auth: { trustedProxy: { allowUsers: [${list || '/* names of callers */'}] } } } }`)],
+    [
+      openclaw(
+        `{ gateway: { auth: { trustedProxy: { allowUsers: [${list || '/* names of callers */'}] } } } } // beside those that are there`,
+      ),
+    ],
   );
 }
 
