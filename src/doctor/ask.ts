@@ -13,7 +13,7 @@ import type { Scope } from '../types.ts';
 /** Milliseconds. */
 const ANSWER_MS = 5_000;
 /** All questions together, but for a chat. */
-const BUDGET_MS = 15_000;
+const BUDGET_MS = 12_000;
 /** Bytes of an answer that are looked at. */
 const MOST = 64 * 1024;
 

@@ -63,7 +63,7 @@ async function examineGateway(
       ({ release, mode, accepted } = login);
       findings.push(...login.findings);
       if (accepted) {
-        findings.push(...(await examineRoutes(gateway)));
+        findings.push(...(await examineRoutes(gateway, release)));
         findings.push(...(await examineRelays(gateway, login.settings, world)));
       }
       findings.push(await examineWayRound(gateway, mode, world));

@@ -45,7 +45,7 @@ export async function examineLogin(gateway: Gateway): Promise<LoggedIn> {
     headers: gateway.identity(['operator.read']),
   });
   const release = await releaseOf(gateway, bare);
-  const findings = [...(await judge(gateway, answer, mode)), releaseFinding(release)];
+  const findings = [...(await judge(gateway, answer, mode, release)), releaseFinding(release)];
   const accepted = isAnswered(answer);
   return { findings, accepted, mode, release, settings: bare.kind === 'ok' ? bare.settings : undefined };
 }
@@ -69,7 +69,12 @@ function modeOf(bare: Connected): Mode | undefined {
 
 const MODES: readonly Mode[] = ['token', 'password', 'none', 'trusted-proxy'];
 
-async function judge(gateway: Gateway, answer: Answer, mode: Mode | undefined): Promise<Found[]> {
+async function judge(
+  gateway: Gateway,
+  answer: Answer,
+  mode: Mode | undefined,
+  release: string | undefined,
+): Promise<Found[]> {
   const { auth } = gateway.config.gateway;
   const { status, body } = answer;
   if (isAnswered(answer)) {
@@ -82,13 +87,13 @@ async function judge(gateway: Gateway, answer: Answer, mode: Mode | undefined): 
   if (why === 'proxy_attribution_required') {
     return [
       auth.mode === 'trusted-proxy'
-        ? await trustedProxyFinding(gateway, why)
+        ? await trustedProxyFinding(gateway, why, release)
         : found(why, 'the gateway sees forwarded headers, and the shim sends none: something between them adds them.', [
             yaml('gateway:', '  url: http://127.0.0.1:18789 # the gateway itself, and no other proxy'),
           ]),
     ];
   }
-  if (why === 'trusted_proxy_refused') return [await trustedProxyFinding(gateway, why)];
+  if (why === 'trusted_proxy_refused') return [await trustedProxyFinding(gateway, why, release)];
   if (why === 'gateway_secret_refused') return [secretRefused(auth.mode)];
   return [found('gateway_answer_unknown', `the gateway answered ${status} to GET ${NO_SESSION}; its log has more.`)];
 }
@@ -106,6 +111,7 @@ function secretRefused(mode: GatewayAuth['mode']): Found {
   ]);
 }
 
+/** `gateway.auth` of the shim, by the gateway's own mode. */
 const AUTH_LINES: Readonly<Record<Mode, string>> = {
   token: '  auth: { mode: token, secret: { openclaw: ~/.openclaw/openclaw.json } }',
   password: '  auth: { mode: password, secret: { openclaw: ~/.openclaw/openclaw.json } }',

@@ -5,6 +5,7 @@ import { missingScope, parseMap } from './answers.ts';
 import type { Answer, Gateway } from './ask.ts';
 import { found, openclaw, yaml, type Found } from './finding.ts';
 import { NO_SESSION } from './login.ts';
+import { since } from './release.ts';
 import { callerNames, notAllowed } from './trusted-proxy.ts';
 
 /** No JSON: it is refused after credential, endpoint and scope, and before a run, on every release. */
@@ -14,16 +15,17 @@ type Endpoint = keyof typeof ENDPOINTS;
 
 /**
  * @param gateway that takes the shim
+ * @param release of it, where it told
  * @returns what it makes of requests; no run begins
  * @throws the error of a connection
  */
-export async function examineRoutes(gateway: Gateway): Promise<Found[]> {
+export async function examineRoutes(gateway: Gateway, release: string | undefined): Promise<Found[]> {
   const proxied = gateway.config.gateway.auth.mode === 'trusted-proxy';
   return [
     ...(await examineEndpoints(gateway)),
     ...(await examineScopes(gateway)),
     ...(proxied ? await examineUsers(gateway) : await examineForwarded(gateway)),
-    ...(proxied ? await examineSelfCalls(gateway) : []),
+    ...(proxied ? await examineSelfCalls(gateway, release) : []),
   ];
 }
 
@@ -116,7 +118,7 @@ async function examineUsers(gateway: Gateway): Promise<Found[]> {
 }
 
 /** A tool that only lists sessions, by a call of the gateway to itself. */
-async function examineSelfCalls(gateway: Gateway): Promise<Found[]> {
+async function examineSelfCalls(gateway: Gateway, release: string | undefined): Promise<Found[]> {
   if (!exposedRoutes(gateway.config).some(({ template }) => template === '/tools/invoke')) return [];
   const { status } = await gateway.ask({
     method: 'POST',
@@ -129,11 +131,11 @@ async function examineSelfCalls(gateway: Gateway): Promise<Found[]> {
     return [found('not_examined', `calls of the gateway to itself: /tools/invoke answers ${status}.`)];
   const words =
     'tools that call back into the gateway answer 500 on /tools/invoke: in this mode its own calls have no identity. ' +
-    'A password for them is taken by releases 2026.4.27 to 2026.5.7, and from 2026.5.19; runs of agents are not concerned.';
-  return [
-    found('self_calls_refused', words, [
-      openclaw("{ gateway: { auth: { password: '${OPENCLAW_GATEWAY_PASSWORD}' } } }"),
-      yaml('routes:', '  - { method: POST, path: /tools/invoke, expose: false } # or this instead'),
-    ]),
-  ];
+    'Runs of agents are not concerned.';
+  const close = yaml('routes:', '  - { method: POST, path: /tools/invoke, expose: false }');
+  const password = openclaw(
+    "{ gateway: { auth: { password: '${OPENCLAW_GATEWAY_PASSWORD}' } } } // for its own calls; or close the route here",
+  );
+  const takes = release === undefined || since(release, '2026.4.27');
+  return [found('self_calls_refused', words, takes ? [password, close] : [close])];
 }

@@ -5,6 +5,7 @@ import { foldName } from '../headers/families.ts';
 import { isStandardHeader } from '../headers/standard.ts';
 import type { Gateway } from './ask.ts';
 import { found, openclaw, yaml, type Found } from './finding.ts';
+import { since } from './release.ts';
 import { tryConnect } from './socket.ts';
 
 /** Refused where the identity is: the reason is then told. */
@@ -15,11 +16,13 @@ export const MOST_NAMES = 10;
 /**
  * @param gateway in mode `trusted-proxy`, as the configuration says as well
  * @param why what it refused a request for
+ * @param release of it, where it told
  * @returns what to change
  */
 export async function trustedProxyFinding(
   gateway: Gateway,
   why: 'trusted_proxy_refused' | 'proxy_attribution_required',
+  release: string | undefined,
 ): Promise<Found> {
   const { auth, origin } = gateway.config.gateway;
   if (auth.mode !== 'trusted-proxy') throw new Error('only trusted-proxy has an identity');
@@ -32,10 +35,21 @@ export async function trustedProxyFinding(
   const result = await tryConnect(gateway, gateway.identity(['operator.read']), NO_SECRET);
   const reason = result.kind === 'refused' ? result.reason : '';
   if (reason === 'trusted_proxy_loopback_source') {
-    const words =
-      'the gateway does not believe a proxy on loopback (trusted_proxy_loopback_source). ' +
-      'From 2026.3.31 to 2026.4.26 nothing helps but the mode "token"; from 2026.4.27 on it can be allowed.';
-    return found(reason, words, [openclaw('{ gateway: { auth: { trustedProxy: { allowLoopback: true } } } }'), trust]);
+    const words = 'the gateway does not believe a proxy on loopback (trusted_proxy_loopback_source)';
+    if (release !== undefined && !since(release, '2026.4.27')) {
+      return found(
+        reason,
+        `${words}, and nothing changes that before 2026.4.27: take another mode, or a later release.`,
+        [
+          openclaw("{ gateway: { auth: { mode: 'token', token: '${OPENCLAW_GATEWAY_TOKEN}' } } }"),
+          yaml('gateway:', '  auth: { mode: token, secret: { env: OPENCLAW_GATEWAY_TOKEN } }'),
+        ],
+      );
+    }
+    return found(reason, `${words} unless that is allowed, which it can be from 2026.4.27 on.`, [
+      openclaw('{ gateway: { auth: { trustedProxy: { allowLoopback: true } } } }'),
+      trust,
+    ]);
   }
   if (reason === 'trusted_proxy_untrusted_source') {
     return found(why, `the gateway does not count the shim among its trusted proxies (${reason}).`, [trust]);

@@ -79,14 +79,19 @@ for (const release of RELEASES) {
 }
 
 void t.test('trusted-proxy: loopback is not believed', async (t) => {
-  for (const release of ['2026.4.1', '2026.5.28', '2026.9.6'] as const) {
-    const auth = { mode: 'trusted-proxy', userHeader: 'x-forwarded-user' } as const;
+  const auth = { mode: 'trusted-proxy', userHeader: 'x-forwarded-user' } as const;
+  for (const release of ['2026.5.28', '2026.9.6'] as const) {
     const { seen } = await diagnoseStandIn(t, { release, auth }, { auth: PROXY_AUTH });
     assertFound(t, seen, 'trusted_proxy_loopback_source', 'fault', [
       ['openclaw.json', '{ gateway: { auth: { trustedProxy: { allowLoopback: true } } } }'],
       ['openclaw.json', "{ gateway: { trustedProxies: ['127.0.0.1', '::1'] } }"],
     ]);
   }
+  const { seen } = await diagnoseStandIn(t, { release: '2026.4.1', auth }, { auth: PROXY_AUTH });
+  assertFound(t, seen, 'trusted_proxy_loopback_source', 'fault', [
+    ['openclaw.json', "{ gateway: { auth: { mode: 'token', token: '${OPENCLAW_GATEWAY_TOKEN}' } } }"],
+    ['shim.config.yaml', 'gateway:', '  auth: { mode: token, secret: { env: OPENCLAW_GATEWAY_TOKEN } }'],
+  ]);
 });
 
 void t.test('trusted-proxy: another user header', async (t) => {

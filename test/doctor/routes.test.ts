@@ -113,8 +113,15 @@ void t.test('calls of the gateway to itself', async (t) => {
   const auth = PROXY_AUTH;
   const refused = await diagnoseStandIn(t, { release: '2026.5.28', auth: PROXY }, { auth });
   assertFound(t, refused, 'self_calls_refused', 'warning', [
-    ['openclaw.json', "{ gateway: { auth: { password: '${OPENCLAW_GATEWAY_PASSWORD}' } } }"],
-    ['shim.config.yaml', 'routes:', '  - { method: POST, path: /tools/invoke, expose: false } # or this instead'],
+    [
+      'openclaw.json',
+      "{ gateway: { auth: { password: '${OPENCLAW_GATEWAY_PASSWORD}' } } } // for its own calls; or close the route here",
+    ],
+    ['shim.config.yaml', 'routes:', '  - { method: POST, path: /tools/invoke, expose: false }'],
+  ]);
+  // It refuses to start with a password.
+  assertFound(t, await diagnoseStandIn(t, { auth: PROXY }, { auth }), 'self_calls_refused', 'warning', [
+    ['shim.config.yaml', 'routes:', '  - { method: POST, path: /tools/invoke, expose: false }'],
   ]);
   assertFound(t, await diagnoseStandIn(t, { release: '2026.9.6', auth: PROXY }, { auth }), 'self_calls_work', 'ok');
   const more = 'routes: [{ method: POST, path: /tools/invoke, expose: false }]';

@@ -155,12 +155,6 @@ await t.test('none', async (t) => {
   t.ok(idsOf(seen).includes(since('2026.4.1') ? 'scopes_missing_is_all' : 'scopes_enforced'));
 });
 
-await t.test('endpoints', async (t) => {
-  const gateway = await gatewayFor(t, { auth: { mode: 'token' }, endpoints: false });
-  const words = 'chatCompletions: { enabled: true }, responses: { enabled: true }';
-  broken(t, await doctor({ url: gateway.url }), 'endpoint_not_enabled', words);
-});
-
 await t.test('TLS', async (t) => {
   const gateway = await gatewayFor(t, { auth: { mode: 'token' }, tls: true });
   const { url, fingerprint = '' } = gateway;
@@ -170,16 +164,19 @@ await t.test('TLS', async (t) => {
   broken(t, await doctor({ url: url.replace('https:', 'http:') }), 'gateway_speaks_tls', fingerprint);
 });
 
-await t.test('a way round the shim', async (t) => {
-  const own = Object.values(networkInterfaces()).flatMap((all) => all ?? []);
-  if (own.every(({ address }) => isLoopback(address))) return t.plan(0, 'this machine has no address but loopback');
+await t.test('endpoints that are off, and a way round the shim', async (t) => {
+  const { http: _http, ...local } = LOCAL;
   const auth = { mode: 'token', token: SECRET };
-  const config = { gateway: { ...LOCAL, bind: 'lan', auth, controlUi: { enabled: false } } };
+  const config = { gateway: { ...local, bind: 'lan', auth, controlUi: { enabled: false } } };
   const gateway = await gatewayFor(t, { auth: { mode: 'token' }, config });
-  const { report, code } = await doctor({ url: gateway.url });
-  t.equal(code, 0);
+  const seen = await doctor({ url: gateway.url });
+  const words = 'chatCompletions: { enabled: true }, responses: { enabled: true }';
+  broken(t, seen, 'endpoint_not_enabled', words);
+  t.equal(seen.report.gateway.release, VERSION, 'also without the control UI');
+  const own = Object.values(networkInterfaces()).flatMap((all) => all ?? []);
+  if (own.every(({ address }) => isLoopback(address))) return;
   t.match(
-    report.findings.find(({ id }) => id === 'gateway_beyond_loopback'),
+    seen.report.findings.find(({ id }) => id === 'gateway_beyond_loopback'),
     {
       severity: 'warning',
       changes: [{ file: 'openclaw.json', lines: ["{ gateway: { bind: 'loopback' } }"] }],
@@ -226,18 +223,17 @@ await t.test('trusted-proxy', async (t) => {
       'allowLoopback: true',
     );
   });
-  await t.test('another user header', async (t) => {
-    const gateway = await gatewayFor(t, proxied({ userHeader: 'x-forwarded-email', ...ALLOW }));
-    const seen = await doctor({ url: gateway.url, auth: proxyAuth() });
-    broken(t, seen, 'trusted_proxy_refused', "userHeader: 'x-forwarded-user'");
-  });
-  await t.test('a required header, and a list of users', async (t) => {
-    const lists = { requiredHeaders: ['x-forwarded-email'], allowUsers: ['writer'] };
-    const gateway = await gatewayFor(t, proxied({ ...user, ...ALLOW, ...lists }));
-    const seen = await doctor({ url: gateway.url, auth: proxyAuth() });
-    broken(t, seen, 'trusted_proxy_refused', 'requiredHeaders: [{ name: x-forwarded-email');
-    const sent = proxyAuth(', requiredHeaders: [{ name: x-forwarded-email, value: "1" }]');
-    broken(t, await doctor({ url: gateway.url, auth: sent }), 'trusted_proxy_refused', "allowUsers: ['reader']");
+  await t.test('a user header, a required header, and a list of users', async (t) => {
+    const lists = { requiredHeaders: ['x-forwarded-groups'], allowUsers: ['writer'] };
+    const gateway = await gatewayFor(t, proxied({ userHeader: 'x-forwarded-email', ...ALLOW, ...lists }));
+    const { url } = gateway;
+    const required = ', requiredHeaders: [{ name: x-forwarded-groups, value: "1" }]';
+    const other = await doctor({ url, auth: proxyAuth(required) });
+    broken(t, other, 'trusted_proxy_refused', "userHeader: 'x-forwarded-user'");
+    const lacking = await doctor({ url, auth: proxyAuth().replace('-user,', '-email,') });
+    broken(t, lacking, 'trusted_proxy_refused', 'requiredHeaders: [{ name: x-forwarded-groups');
+    const users = await doctor({ url, auth: proxyAuth(required).replace('-user,', '-email,') });
+    broken(t, users, 'trusted_proxy_refused', "allowUsers: ['reader']");
   });
   // Earlier ones do not start so.
   await t.test('another proxy is trusted', { skip: !since('2026.5.28') }, async (t) => {
