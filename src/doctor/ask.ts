@@ -10,10 +10,10 @@ import { createPresenter } from '../gateway/present.ts';
 import { request } from '../proxy/node-http.ts';
 import type { Scope } from '../types.ts';
 
-/** Milliseconds. */
-const ANSWER_MS = 5_000;
+/** Milliseconds. A gateway that has just started loads for seconds what the first requests need. */
+const ANSWER_MS = 10_000;
 /** All questions together, but for a chat. */
-const BUDGET_MS = 12_000;
+const BUDGET_MS = 16_000;
 /** Bytes of an answer that are looked at. */
 const MOST = 64 * 1024;
 
@@ -44,7 +44,7 @@ export interface DoctorWorld {
   readonly addresses: () => readonly string[];
   /** Resolves names; by default the system's resolver. */
   readonly lookup?: typeof dnsLookup | undefined;
-  /** Milliseconds that one answer may take; 5 seconds unless told otherwise. */
+  /** Milliseconds that one answer may take; 10 seconds unless told otherwise. */
   readonly limit?: number;
 }
 

@@ -123,7 +123,12 @@ function differs({ config }: Gateway, mode: Mode, answered: boolean): Found {
   const words = `the gateway is in mode "${mode}", and the shim is configured for "${config.gateway.auth.mode}"`;
   const changes: Change[] = [yaml('gateway:', AUTH_LINES[mode])];
   if (!answered) return found('mode_differs', `${words}: it refuses every request.`, changes);
-  const but = mode === 'none' ? 'any local process can use it' : 'WebSockets may be refused';
+  const but = {
+    none: 'any local process can use it',
+    'trusted-proxy': 'by its local password, and it heeds no scopes then',
+    token: 'WebSockets may be refused',
+    password: 'WebSockets may be refused',
+  }[mode];
   return found('mode_differs', `${words}: requests pass, but ${but}.`, changes, 'warning');
 }
 

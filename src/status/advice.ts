@@ -44,7 +44,7 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   gateway_unreachable:
     'The gateway is down, gateway.url is wrong, or its certificate is not the one that gateway.tls asks for: the log says which.',
   gateway_refused:
-    'The gateway, or the next shim, refused the shim: its message says what the operator must change. The original is in the log.',
+    'The gateway, or the next shim, refused the shim: its message says what the operator must change, and auth-shim doctor the lines to write. The original is in the log.',
   gateway_bad_response: GATEWAY_BAD_RESPONSE,
   gateway_timeout: GATEWAY_BAD_RESPONSE,
   limits_unavailable: 'The store of the limits is down, and limits.onStoreFailure is refuse.',

@@ -212,7 +212,8 @@ await t.test('trusted-proxy', async (t) => {
       });
       broken(t, wrong, 'local_password_refused', 'auth.');
     }
-    broken(t, await doctor({ url: gateway.url }), 'mode_differs', 'mode: trusted-proxy');
+    const other = await doctor({ url: gateway.url, secret: 'another-secret-0123456789' });
+    broken(t, other, 'mode_differs', 'mode: trusted-proxy');
   });
   await t.test('loopback is not allowed', { skip: !since('2026.3.31') }, async (t) => {
     const gateway = await gatewayFor(t, proxied(user));
