@@ -8,8 +8,11 @@ import { isRelease, NEWEST, OLDEST, since } from './release.ts';
 import { tryConnect, type Connected } from './socket.ts';
 import { trustedProxyFinding } from './trusted-proxy.ts';
 
-/** A session that nobody has: the route is there on every release, whatever endpoints are enabled. */
-export const NO_SESSION = '/sessions/auth-shim-doctor/history';
+/**
+ * A session that nobody has: the route is there on every release, whatever endpoints are enabled. Without an agent in
+ * the key, releases from 2026.8.1 on with several agents answer 500.
+ */
+export const NO_SESSION = '/sessions/agent:main:auth-shim-doctor/history';
 const HISTORY = '/sessions/{key}/history';
 /** No secret of anybody: a refused connect says in which mode, and for what. */
 const NO_SECRET = 'auth-shim-doctor';

@@ -83,7 +83,7 @@ async function unreachable({ config }: Gateway, error: Error): Promise<Found> {
   const fault = tlsFault(error);
   if (fault) return tlsFinding(fault, url);
   if ((error instanceof HopError && error.code === 'HOP_TIMEOUT') || error.message.startsWith('no answer within')) {
-    return found('gateway_timeout', `${origin} takes connections and does not answer: ${error.message}.`, [
+    return found('gateway_timeout', `${origin} does not answer: ${error.message}.`, [
       command('openclaw gateway restart'),
     ]);
   }

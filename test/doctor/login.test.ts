@@ -163,7 +163,10 @@ void t.test('an answer that nobody knows', async (t) => {
     ),
   });
   assertFound(t, seen, 'gateway_answer_unknown', 'fault');
-  t.match(seen.one('gateway_answer_unknown').message, 'answered 418 to GET /sessions/auth-shim-doctor/history');
+  t.match(
+    seen.one('gateway_answer_unknown').message,
+    'answered 418 to GET /sessions/agent:main:auth-shim-doctor/history',
+  );
   assertFound(t, seen, 'release_unknown', 'note');
 });
 
