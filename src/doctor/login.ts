@@ -47,10 +47,14 @@ export async function examineLogin(gateway: Gateway): Promise<LoggedIn> {
     path: NO_SESSION,
     headers: gateway.identity(['operator.read']),
   });
-  const release = await releaseOf(gateway, bare);
+  // A password tells in its own place alone.
+  const password = auth.mode === 'password' ? auth.secret : 'password' in auth ? auth.password : undefined;
+  const again = bare.kind !== 'ok' && password !== undefined && mode === auth.mode;
+  const told = again ? await tryConnect(gateway, [], { password }) : bare;
+  const release = await releaseOf(gateway, told);
   const findings = [...(await judge(gateway, answer, mode, release)), releaseFinding(release)];
   const accepted = isAnswered(answer);
-  return { findings, accepted, mode, release, settings: bare.kind === 'ok' ? bare.settings : undefined };
+  return { findings, accepted, mode, release, settings: told.kind === 'ok' ? told.settings : undefined };
 }
 
 /** Whoever is told that there is no such session, or which scope is missing, was let in. */
@@ -144,14 +148,14 @@ function historyRefused({ config }: Gateway): Found[] {
 }
 
 /** Told in a connect; by the startup probe from 2026.8.1 on; and by the control UI, where it is on. */
-async function releaseOf(gateway: Gateway, bare: Connected): Promise<string | undefined> {
-  if (bare.kind === 'ok' && isRelease(bare.release)) return bare.release;
+async function releaseOf(gateway: Gateway, told: Connected): Promise<string | undefined> {
+  if (told.kind === 'ok' && isRelease(told.release)) return told.release;
   const headers = gateway.identity(['operator.read']);
   for (const path of ['/startupz', '/__openclaw/control-ui-config.json']) {
     const { body } = await gateway.ask({ method: 'GET', path, headers }).catch(() => ({ body: '' }));
     const { version, serverVersion } = parseMap(body) ?? {};
-    const told = version ?? serverVersion;
-    if (isRelease(told)) return told;
+    const named = version ?? serverVersion;
+    if (isRelease(named)) return named;
   }
   return undefined;
 }

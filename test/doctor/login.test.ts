@@ -143,7 +143,10 @@ void t.test('trusted-proxy: users that are not on the list', async (t) => {
 });
 
 void t.test('trusted-proxy: a gateway that does not say why', async (t) => {
-  const url = await serve(t, living((_req, res) => void res.writeHead(401).end('{}')));
+  const url = await serve(
+    t,
+    living((_req, res) => void res.writeHead(401).end('{}')),
+  );
   assertFound(t, await diagnose({ url, auth: PROXY_AUTH }), 'trusted_proxy_refused', 'fault', [
     ['openclaw.json', "{ gateway: { trustedProxies: ['127.0.0.1', '::1'] } }"],
     ['openclaw.json', '{ gateway: { auth: { trustedProxy: { allowLoopback: true } } } }'],

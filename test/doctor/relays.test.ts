@@ -19,6 +19,12 @@ void t.test('devices pair by themselves', async (t) => {
   assertFound(t, await diagnoseRelay(t, { release: '2026.5.28' }), 'devices_pair', 'ok');
 });
 
+void t.test('the same in mode password, where the first connect is refused', async (t) => {
+  const auth = { mode: 'password', password: GATEWAY_SECRET } as const;
+  const own = '{ mode: password, secret: { env: SECRET } }';
+  assertFound(t, await diagnoseRelay(t, { release: '2026.5.28', auth }, { auth: own }), 'devices_pair', 'ok');
+});
+
 void t.test('devices wait for an operator', async (t) => {
   for (const release of ['2026.5.28', '2026.9.6'] as const) {
     const seen = await diagnoseRelay(t, { release, autoApproveLocal: false });
