@@ -210,7 +210,7 @@ await t.test('trusted-proxy', async (t) => {
         relay: true,
         secret: 'wrong-0123456789',
       });
-      broken(t, wrong, 'local_password_refused', 'auth.');
+      broken(t, wrong, 'local_password_refused', 'auth: { password: ');
     }
     const other = await doctor({ url: gateway.url, secret: 'another-secret-0123456789' });
     broken(t, other, 'mode_differs', 'mode: trusted-proxy');
