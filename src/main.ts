@@ -26,6 +26,7 @@ const world: World = {
   stdout: (text) => void process.stdout.write(text),
   stderr: (text) => void process.stderr.write(text),
   isTerminal: process.stderr.isTTY === true,
+  coloured: process.stdout.isTTY === true && !process.env.NO_COLOR,
   randomBytes,
   version,
   node: process.versions.node,

@@ -15,7 +15,7 @@ import { createAuthorize } from '../policy/authorize.ts';
 import type { Caller } from '../types.ts';
 import { loadOrTell } from './config-world.ts';
 import { EXIT } from './exit.ts';
-import { isStandardHeader } from './standard-headers.ts';
+import { isStandardHeader } from '../headers/standard.ts';
 import type { World } from './world.ts';
 
 /** A request that nobody sends. */

@@ -8,7 +8,7 @@ import { variableName, type GatewayFile } from '../config/openclaw.ts';
 import { STANDARD_CHOICES, type TemplateChoices } from '../config/template.ts';
 import { disk } from '../config/world.ts';
 import { foldName } from '../headers/families.ts';
-import { isStandardHeader } from './standard-headers.ts';
+import { isStandardHeader } from '../headers/standard.ts';
 import type { World } from './world.ts';
 
 const GATEWAY_PORT = 18789;

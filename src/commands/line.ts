@@ -33,6 +33,10 @@ Examples:
   auth-shim explain --token - POST /v1/chat/completions < token.txt
 Keys of an issuer are fetched as the shim does. Exit codes: 0 it would pass, 1 it would be refused.`;
 
+const DOCTOR_WORDS = `
+Nothing is changed at the gateway, and without --chat no run begins. docs/doctor.md explains each finding.
+Exit codes: 0 no fault, 1 a fault, 78 a configuration that cannot run.`;
+
 /**
  * @param world what commands are given
  * @param args the words after the program's name
@@ -112,6 +116,16 @@ export async function runCommandLine(world: World, args: readonly string[]): Pro
           return (await import('./explain.ts')).runExplain(world, { ...more, method, path, headers });
         return (await import('./explain-token.ts')).runExplainToken(world, { ...more, token, method, path, headers });
       }),
+    );
+
+  withConfig(program.command('doctor').description('look at the gateway as the shim meets it, and say what to change'))
+    .option('--json', 'findings as JSON')
+    .option('--chat', 'ask for one chat as well, which begins a run of an agent')
+    .addHelpText('after', DOCTOR_WORDS)
+    .action(
+      exits(async (options: WithConfig & { json?: boolean; chat?: boolean }) =>
+        (await import('./doctor.ts')).runDoctor(world, options),
+      ),
     );
 
   program

@@ -14,6 +14,8 @@ export interface World {
   readonly stderr: (text: string) => void;
   /** Whether words go to a terminal. */
   readonly isTerminal: boolean;
+  /** Whether data may have colours: it goes to a terminal, whose user has not set NO_COLOR. */
+  readonly coloured: boolean;
   readonly randomBytes: (size: number) => Uint8Array;
   readonly version: string;
   /** Version of Node, without its `v`. */

@@ -13,6 +13,8 @@ export type StandInAuth =
       readonly mode: 'trusted-proxy';
       readonly userHeader: string;
       readonly requiredHeaders?: readonly string[];
+      /** Whom it takes for users of its own; by default everybody. */
+      readonly allowUsers?: readonly string[];
       readonly allowLoopback?: boolean;
       /** `gateway.auth.password`: lets local WebSocket clients in that no proxy speaks for. */
       readonly password?: string;
@@ -38,13 +40,25 @@ export function admit(
     case 'password':
       return bearer(headers) === auth.password ? 'ok' : 'unauthorized';
     case 'trusted-proxy': {
-      if (rules.loopbackProxy === 'refused') return 'unauthorized';
-      if (rules.loopbackProxy === 'if-allowed' && auth.allowLoopback !== true) return 'unauthorized';
-      const wanted = [...(auth.requiredHeaders ?? []), auth.userHeader];
-      if (!wanted.every((name) => one(headers, name).trim() !== '')) return 'unauthorized';
+      if (proxyFault(headers, auth, rules) !== undefined) return 'unauthorized';
       return rules.attribution && !forwarded(headers) ? 'proxy_attribution_required' : 'ok';
     }
   }
+}
+
+/** @returns why a proxy on loopback is not believed, as a refused connect tells it; nothing where it is */
+export function proxyFault(
+  headers: IncomingHttpHeaders,
+  auth: Extract<StandInAuth, { readonly mode: 'trusted-proxy' }>,
+  rules: Rules,
+): string | undefined {
+  const believed = rules.loopbackProxy === 'believed' || (rules.loopbackProxy === 'if-allowed' && auth.allowLoopback);
+  if (believed !== true) return 'trusted_proxy_loopback_source';
+  const missing = auth.requiredHeaders?.find((name) => one(headers, name).trim() === '');
+  if (missing !== undefined) return `trusted_proxy_missing_header_${missing}`;
+  const user = one(headers, auth.userHeader).trim();
+  if (user === '') return 'trusted_proxy_user_missing';
+  return auth.allowUsers && !auth.allowUsers.includes(user) ? 'trusted_proxy_user_not_allowed' : undefined;
 }
 
 /** What a route reads of the caller's scopes: `secret` tells what the gateway's own secret is worth there. */

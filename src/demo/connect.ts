@@ -1,6 +1,6 @@
 /** Whom the stand-in gateway lets in by WebSocket, and with which scopes, in the order in which a real one asks. */
 import type { IncomingHttpHeaders } from 'node:http';
-import { admit, forwarded, type StandInAuth } from './admission.ts';
+import { admit, forwarded, proxyFault, type StandInAuth } from './admission.ts';
 import { flawOf } from './device-proof.ts';
 import type { DeviceRecords, DeviceToken } from './devices.ts';
 import type { ConnectParams } from './frames.ts';
@@ -142,7 +142,7 @@ function logIn(door: Door, headers: IncomingHttpHeaders, { auth: sent = {} }: Co
       if (known === 'ok') return { ok: true, method: 'trusted-proxy' };
       const password = rules.socket.localPassword && isLocal(door, headers) ? auth.password : undefined;
       if (password && sent.password) return compare('password', password);
-      return { ok: false, why: known === 'unauthorized' ? 'trusted_proxy_user_missing' : known };
+      return { ok: false, why: proxyFault(headers, auth, rules) ?? known };
     }
   }
 }

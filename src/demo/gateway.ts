@@ -63,6 +63,7 @@ export async function startGateway(options: StandInOptions): Promise<StandInGate
   const { words = ['Hello', ' from', ' OpenClaw', '.'], chunks = words.length, chunkDelay = 0 } = options;
   const { autoApproveLocal = true, handshakeLimit, tickInterval = 30_000 } = options;
   const gateway: StandIn = {
+    release,
     rules: RELEASES[release],
     auth,
     endpoints,

@@ -15,6 +15,8 @@ export interface MethodCaller {
 export interface Stage {
   readonly rules: Rules;
   readonly pace: Pace;
+  /** `gateway.nodes.pairing.autoApproveLocal` */
+  readonly autoApproveLocal: boolean;
   /** Fires when the gateway stops: nothing else ends a run, not even its caller's end. */
   readonly stopped: AbortSignal;
   /** Sends an event to every client; `dropIfSlow`: but for those that do not keep up. */
@@ -36,6 +38,7 @@ interface Method {
 const METHODS: Readonly<Record<string, Method>> = {
   health: { run: () => ({ ok: true, payload: healthOf() }) },
   'sessions.list': { scope: 'operator.read', run: () => ({ ok: true, payload: sessions() }) },
+  'config.get': { scope: 'operator.read', run: settings },
   'chat.send': { scope: 'operator.write', run: chatSend },
   // A real one knows it as a method too: whoever lacks the scope is told so first.
   connect: { scope: 'operator.admin', run: () => invalid('connect is only valid as the first request') },
@@ -54,6 +57,11 @@ export function call(stage: Stage, caller: MethodCaller, { method, params }: Req
 function sessions(): object {
   const defaults = { modelProvider: 'stub', model: 'stub', contextTokens: 128_000 };
   return { ts: Date.now(), path: '(multiple)', count: 0, defaults, sessions: [] };
+}
+
+/** Of the gateway's configuration what clients of the tests read; a real one has all of it, with its secrets redacted. */
+function settings({ autoApproveLocal }: Stage): Answer {
+  return { ok: true, payload: { config: { gateway: { nodes: { pairing: { autoApproveLocal } } } } } };
 }
 
 const CHAT_SEND = { sessionKey: 'text', message: 'string', idempotencyKey: 'text' } as const;

@@ -28,6 +28,7 @@ import type { Rules } from './rules.ts';
 
 /** A gateway's configuration. */
 export interface StandIn {
+  readonly release: string;
   readonly rules: Rules;
   readonly auth: StandInAuth;
   readonly endpoints: boolean;
@@ -78,7 +79,7 @@ function route(x: Exchange): void | Promise<void> {
   if (path === '/tools/invoke') return toolsInvoke(x);
   const session = /^\/sessions\/([^/]+)\/(kill|history)$/.exec(path);
   if (session) return session[2] === 'kill' ? kill(x, session[1]!) : history(x, session[1]!);
-  return answerOpenly(gateway.rules, x.req, x.res, path);
+  return answerOpenly(gateway, x.req, x.res, path);
 }
 
 /** Method, credential, scope, in this order. @returns whether the route may go on */

@@ -63,7 +63,8 @@ export function attachWebSockets(server: Server, gateway: StandIn, options: WebS
       else if (!dropIfSlow) client.ws.close(1008, 'slow consumer');
     }
   };
-  const stage: Stage = { rules, pace, stopped: stopping.signal, broadcast };
+  const { autoApproveLocal } = options;
+  const stage: Stage = { rules, pace, autoApproveLocal, stopped: stopping.signal, broadcast };
   const ticking = setInterval(() => {
     broadcast('tick', { ts: Date.now() }, true);
     // A real one pings every 25 s; the newest drops who never answers, this one does not.

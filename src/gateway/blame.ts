@@ -103,8 +103,14 @@ export function refuseFor(finding: Finding, words: string): Refusal {
   });
 }
 
-/** The words are those of the releases from 2026.3.28 to 2026.9.6. */
-function findingOf(hop: Hop, answer: GatewayAnswer): Finding | undefined {
+/**
+ * The words are those of the releases from 2026.3.28 to 2026.9.6.
+ *
+ * @param hop how the gateway is reached
+ * @param answer what it said
+ * @returns what the operator must change, or `undefined` where the answer is the caller's
+ */
+export function findingOf(hop: Pick<Hop, 'mode'>, answer: GatewayAnswer): Finding | undefined {
   const { mode } = hop;
   const { status, body, template, sent } = answer;
   if (mode === 'shim') return findingOfShim(answer);

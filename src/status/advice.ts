@@ -29,8 +29,8 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   quota_exceeded: "Raise requestsPerDay in the caller's limits, or let it wait until its 24 hours are over.",
   too_many_streams: "Raise streams in the caller's limits, or see why its client leaves requests open.",
   too_many_sockets: "Raise sockets in the caller's limits, or see why its client leaves WebSockets open.",
-  gateway_unreachable: 'Start the gateway, or set gateway.url to where it listens; for https see gateway.tls.',
-  gateway_refused: "The gateway refuses this shim, not the caller: make gateway.auth agree with the gateway's file.",
+  gateway_unreachable: 'Start the gateway, or set gateway.url to where it listens: auth-shim doctor says which.',
+  gateway_refused: 'The gateway refuses this shim, not the caller: auth-shim doctor says why, and the lines to write.',
   gateway_bad_response: 'See the log of the gateway at this time: it broke off. The run may have begun.',
   gateway_timeout:
     'The gateway was silent for longer than stream.gatewayIdle: raise it, or see the log of the gateway.',

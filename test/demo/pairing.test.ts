@@ -36,7 +36,7 @@ for (const release of RELEASES) {
         type: 'hello-ok',
         protocol: old ? 3 : 4,
         server: { version: release },
-        features: { methods: ['health', 'sessions.list', 'chat.send'] },
+        features: { methods: ['health', 'sessions.list', 'config.get', 'chat.send'] },
         snapshot: { presence: Array, sessionDefaults: { mainSessionKey: 'agent:main:main' } },
         ...(old
           ? { canvasHostUrl: gateway.url }

@@ -28,6 +28,7 @@ export function testWorld(cwd: string, more: Partial<World> = {}): TestWorld {
       written.err += text;
     },
     isTerminal: false,
+    coloured: false,
     randomBytes,
     version: '0.0.0',
     node: '24.0.0',
