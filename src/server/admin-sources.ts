@@ -47,6 +47,7 @@ export function openAdmin({ admin: config }: Config, shim: AdminSources): AdminL
       providers: serving.providers,
       now,
     },
+    wrongToken: (peer) => logger.warn({ listener: 'admin', peer }, 'a wrong admin token was shown'),
     tls: {
       randomId,
       now,

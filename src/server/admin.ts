@@ -2,6 +2,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import type { AdminConfig } from '../config/config.ts';
+import { createFailedLogins } from '../limits/failed-logins.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { createServer } from '../proxy/node-http.ts';
 import type { StatusSources } from '../status/gather.ts';
@@ -22,6 +23,8 @@ export interface AdminParts {
   /** Where there are metrics. */
   readonly metrics: Pick<Metrics, 'render'> | undefined;
   readonly status: StatusSources;
+  /** Is told of a wrong token, with the address that it came from. */
+  readonly wrongToken: (peer: string | undefined) => void;
   /** What its TLS is made of beside its settings. */
   readonly tls: Omit<TlsParts, 'tls'>;
 }
@@ -48,7 +51,9 @@ export interface AdminListener {
  * @param parts what it can ask
  * @returns the listener
  */
-export function createAdminListener({ config: first, health, metrics, status, tls }: AdminParts): AdminListener {
+export function createAdminListener(parts: AdminParts): AdminListener {
+  const { config: first, health, metrics, status, tls } = parts;
+  const failures = createFailedLogins();
   let config = first;
   let draining = false;
   let opened: Promise<StatusPage> | undefined;
@@ -95,7 +100,7 @@ export function createAdminListener({ config: first, health, metrics, status, tl
       const words = stranger ? (fine ? 'ok' : 'no') : query === undefined ? brief(checks) : verbose(path, checks);
       tell(req, res, fine ? 200 : 503, words);
     } else if (stranger) {
-      refuse(req, res, stranger);
+      refuse(req, res, req.headers.authorization === undefined ? stranger : counted(req, stranger));
     } else if (metrics && path === '/metrics' && query === undefined) {
       const { contentType, body } = await metrics.render();
       send(req, res, 200, { 'content-type': contentType }, body);
@@ -109,6 +114,16 @@ export function createAdminListener({ config: first, health, metrics, status, tl
       else if (page.view(res)) room.hold(req, res);
       else tell(req, res, 503, 'too many look at it already');
     } else tell(req, res, 404, 'not found');
+  }
+
+  /** As for callers: it changes the answer to a wrong token alone, and who has the right one is let in at any time. */
+  function counted({ socket: { remoteAddress } }: IncomingMessage, stranger: AdminRefusal): AdminRefusal {
+    const retryAfter = failures.count(remoteAddress, undefined);
+    if (retryAfter === undefined) {
+      parts.wrongToken(remoteAddress);
+      return stranger;
+    }
+    return { status: 429, words: 'too many wrong tokens', headers: { 'retry-after': String(retryAfter) } };
   }
 
   /** Nobody may ever look: nothing of it is loaded before. */

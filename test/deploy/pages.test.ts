@@ -25,6 +25,7 @@ void t.test('settings of a page are those of its file', async (t) => {
     ['docs/deploy-compose.md', 'deploy/compose/auth-shim/shim.config.yaml'],
     ['docs/deploy-kubernetes.md', 'deploy/kubernetes/overlays/example/shim.config.yaml'],
     ['docs/deploy-systemd.md', 'deploy/systemd/shim.config.yaml'],
+    ['docs/deploy-tailscale.md', 'deploy/tailscale/shim.config.yaml'],
   ] as const) {
     const [block = {}] = blocksOf(page).filter(isSettings);
     t.match(yamlOf(file), block, page);

@@ -98,3 +98,18 @@ void t.test('over SSH to the socket', { skip }, async (t) => {
   t.equal(res.status, 200);
   t.equal((await line).peer, undefined, 'who comes by a socket has no address');
 });
+
+void t.test('the files say what the page says', async (t) => {
+  const said = execFileSync('ssh', ['-G', '-F', join(import.meta.dirname, '../../deploy/ssh/config'), 'openclaw-shim']);
+  const lines = said.toString().split('\n');
+  for (const line of [
+    'hostname gateway-host',
+    'localforward [127.0.0.1]:18780 [127.0.0.1]:18780',
+    'exitonforwardfailure yes',
+    'serveraliveinterval 30',
+  ]) {
+    t.ok(lines.includes(line), line);
+  }
+  t.match(overTcp, /^-N -o ExitOnForwardFailure=yes -o ServerAliveInterval=30 -L 127.0.0.1:18780:127.0.0.1:18780$/);
+  t.match(textOf('deploy/ssh/authorized_keys'), `${permission} ssh-ed25519 `);
+});
