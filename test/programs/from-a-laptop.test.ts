@@ -99,7 +99,7 @@ void t.test('over SSH to the socket', { skip }, async (t) => {
   t.equal((await line).peer, undefined, 'who comes by a socket has no address');
 });
 
-void t.test('the files say what the page says', async (t) => {
+void t.test('the files say what the page says', { skip }, async (t) => {
   const said = execFileSync('ssh', ['-G', '-F', join(import.meta.dirname, '../../deploy/ssh/config'), 'openclaw-shim']);
   const lines = said.toString().split('\n');
   for (const line of [
