@@ -14,9 +14,8 @@ export interface Plan {
   readonly rounds: number;
   readonly seconds: number;
   readonly starts: number;
-  /** How many streams are open at once, and how often. */
-  readonly streams: readonly number[];
-  readonly streamRounds: number;
+  /** How many streams are open at once, and in how many rounds. */
+  readonly streams: readonly (readonly [count: number, rounds: number])[];
 }
 
 /** Median, lowest and highest of the rounds. */

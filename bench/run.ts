@@ -27,8 +27,16 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 const plan: Plan = values.quick
-  ? { rounds: 1, seconds: 1, starts: 1, streams: [500], streamRounds: 1 }
-  : { rounds: 5, seconds: 1, starts: 5, streams: [2_000, 10_000], streamRounds: 3 };
+  ? { rounds: 1, seconds: 1, starts: 1, streams: [[500, 1]] }
+  : {
+      rounds: 5,
+      seconds: 1,
+      starts: 5,
+      streams: [
+        [2_000, 3],
+        [10_000, 1],
+      ],
+    };
 const IDLE_ROUNDS = 3;
 const PARTS: Readonly<Record<string, (folder: string, plan: Plan) => Promise<Row[]>>> = {
   start: measureStart,
@@ -59,12 +67,18 @@ async function measureAll(asked: readonly string[]): Promise<void> {
   const rows: Row[] = [];
   for (const name of asked) {
     tell(`${new Date().toISOString().slice(11, 16)} ${name}`);
-    rows.push(...((await PARTS[name]?.(folder, plan)) ?? []));
+    try {
+      rows.push(...((await PARTS[name]?.(folder, plan)) ?? []));
+    } catch (error) {
+      // What the other parts have seen is not lost with it.
+      console.error(error);
+      process.exitCode = 1;
+    }
   }
   const date = new Date().toISOString().slice(0, 10);
   const report: Report = { date, plan, load: [before, loadNow()], rows };
   print(report, formatReport);
-  if (values.quick || positionals.length > 0) return;
+  if (values.quick || positionals.length > 0 || process.exitCode === 1) return;
   const page = here('../docs/performance.md');
   const text = readFileSync(page, 'utf8');
   const kept = [text.slice(0, text.indexOf(BEGIN)), text.slice(text.indexOf(END))];

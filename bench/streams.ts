@@ -23,16 +23,16 @@ const PER_SECOND = 50;
  * @returns resident KB for each open stream that is silent, and the time to the first byte of a further one; fewer
  * streams than asked for where the descriptors of one process are not enough
  */
-export async function measureStreams(folder: string, { streams, streamRounds }: Plan): Promise<Row[]> {
+export async function measureStreams(folder: string, { streams }: Plan): Promise<Row[]> {
   const most = Math.floor((openFiles() - RESERVE) / EACH) - SPARE;
   const rows = new Rows();
-  for (const wanted of streams) {
+  for (const [wanted, rounds] of streams) {
     const count = Math.min(wanted, most);
     if (count < wanted) {
       process.stderr.write(`${wanted} streams need more than ${openFiles()} open files: ${count} are opened\n`);
     }
     const shown = `${count.toLocaleString('en')} open streams`;
-    for (let round = 0; round < streamRounds; round++) {
+    for (let round = 0; round < rounds; round++) {
       for (const side of ['direct', ...PROXIES] as const) {
         const { kilobytes, first50, first99 } = await holdOpen(side, folder, count);
         if (side !== 'direct') rows.add(`${shown}, memory of each`, 'KB', side, kilobytes);
