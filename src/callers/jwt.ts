@@ -14,6 +14,8 @@ import { readUnverified } from './unverified.ts';
 import { invalid, LAST_MS, timeWrong, unavailable, type TimeCode } from './unauthenticated.ts';
 
 const MOST_REMEMBERED = 10_000;
+/** Keys that a token without a `kid` is tried with: each costs as much as a good token, whoever sends it. */
+const MOST_TRIED = 8;
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -192,13 +194,17 @@ export async function createJwtVerifier(
     const answer = await verifyWith(set);
     if (answer) return answer;
     const newer = await keys.renew(set);
-    if (!newer) return unavailable(hash, `no keys of ${config.name}`);
+    if (!newer)
+      return unavailable(hash, `none of the keys of ${config.name} fits, and it cannot be asked for newer ones`);
     const last = newer === set ? undefined : await verifyWith(newer);
     return last ?? invalid(hash, `${about}none of its keys fits`);
 
     /** `undefined`: it may have been signed by a key that is not among these. */
     async function verifyWith(from: KeySet): Promise<Verified | Unauthenticated | undefined> {
       const candidates = await from.matching(header);
+      if (header.kid === undefined && candidates.length > MOST_TRIED) {
+        return invalid(hash, `${about}it has no kid, and more than ${MOST_TRIED} keys could be meant`);
+      }
       if (candidates.length > 0) deps.passed?.({ check: 'key' });
       for (const { id, key } of candidates) {
         const checked = await jwtVerify(token, key, { ...options, currentDate: new Date(now) }).catch(

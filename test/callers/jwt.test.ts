@@ -358,6 +358,17 @@ void t.test('keys without a kid', async (t) => {
   t.equal(await check(jws(bare(NEXT), good)), '+ test:ci', 'they may have been replaced');
 });
 
+void t.test('a token without a kid is not tried with every key', async (t) => {
+  const many = await Promise.all(Array.from({ length: 9 }, (_, i) => makeKey(`k${i}`)));
+  const { good, check, answer } = await startSigner(t, many);
+  const [first] = many as [SigningKey];
+  const { kid: _kid, ...bare } = first;
+  t.equal(await check(jws(first, good)), '+ test:ci');
+  const nameless = jws(bare as unknown as SigningKey, good);
+  t.equal(await check(nameless), 'invalid_token');
+  t.match(await answer(nameless), { reason: 'a token of test: it has no kid, and more than 8 keys could be meant' });
+});
+
 void t.test('each issuer has its own rules', async (t) => {
   const one = await startEndpoint(t, publish([RSA]));
   const secret = 'a secret of at least thirty-two bytes';
