@@ -661,6 +661,8 @@ void t.test('what the audit learns of a request', async (t) => {
     sessionKey: 'agent:main:1',
     dropped: ['x-openclaw-model'],
   });
+  const { agent, sessionKey } = passes({ target: CHAT, rawHeaders: GOOD }).about;
+  t.strictSame([agent, sessionKey], [undefined, 'w-RANDOM']);
   const { about: plain } = passes({ target: '/v1/models', method: 'GET', rawHeaders: ['Host', 'localhost', 'Authorization', `Bearer ${READER}`] }); // prettier-ignore
   t.strictSame([plain.agent, plain.sessionKey, plain.dropped], [undefined, undefined, []]);
   for (const key of ['onBehalf', 'assertion', 'certificate', 'wouldRefuse', 'tools', 'origin', 'socket'])

@@ -175,6 +175,12 @@ void t.test('a pinned agent is nobody’s choice', async (t) => {
     'agent:main:x',
     ...headers,
   ]);
+  const model = { 'x-openclaw-model': 'm', 'x-openclaw-agent-id': 'main' };
+  t.strictSame(
+    allowed({ ...strict, allowHeaders: ['x-openclaw-agent-id', 'x-openclaw-model'] }, { openclaw: model }),
+    { ...allowed(strict), headers: ['x-openclaw-model', 'm', ...headers] },
+    'what else it may choose goes with it',
+  );
   for (const key of ['x', 'agent:other:x', ':agent:other:x', 'AGENT:other:x', '']) {
     t.match(ask(pinned, { openclaw: { 'x-openclaw-session-key': key } }).answer, { code: 'session_not_allowed' }, key);
   }
