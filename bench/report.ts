@@ -47,10 +47,10 @@ export function formatReport({ date, plan, load, rows }: Report): string {
       ['', 'must', 'seen', '(lowest – highest)', '', 'aim'],
       measured.map(({ name, unit, limit, aim, found }) => [
         name,
-        `≤ ${limit} ${unit}`,
+        limit === undefined ? '–' : `≤ ${limit} ${unit}`,
         `${short(found[0])} ${unit}`,
         range(found),
-        found[0] <= limit ? 'met' : '**MISSED**',
+        limit === undefined ? '' : found[0] <= limit ? 'met' : '**MISSED**',
         aim === undefined ? '' : `${aim} ${unit}${found[0] <= aim ? ', met' : ''}`,
       ]),
     ),

@@ -82,7 +82,7 @@ async function measureAll(asked: readonly string[]): Promise<void> {
   const page = here('../docs/performance.md');
   const text = readFileSync(page, 'utf8');
   const kept = [text.slice(0, text.indexOf(BEGIN)), text.slice(text.indexOf(END))];
-  writeFileSync(page, `${kept[0]}${BEGIN}\n\n${formatReport(report)}\n${kept[1]}`);
+  writeFileSync(page, `${kept[0]}${BEGIN}\n\n## The last run\n\n${formatReport(report)}\n${kept[1]}`);
   writeFileSync(here('../docs/images/performance.svg'), chart(rows, `Shorter is better. npm run bench, ${date}`));
 }
 

@@ -1,11 +1,11 @@
 /** What the shim is held to. */
 import { byRound, type Row, type Spread } from './rows.ts';
 
-/** @property aim what would be better still */
+/** @property limit what it must not be more than; @property aim what would be better still */
 export interface Target {
   readonly name: string;
   readonly unit: string;
-  readonly limit: number;
+  readonly limit?: number;
   readonly aim?: number;
   readonly figure: (rows: readonly Row[]) => Spread | undefined;
 }
@@ -37,7 +37,7 @@ const SSE = 'SSE, 200 chunks one by one';
 export const TARGETS: readonly Target[] = [
   { name: 'CPU per small POST ÷ http-proxy-3', unit: '×', limit: 0.6, aim: 0.5, figure: ratio(POST, 'http-proxy-3') },
   { name: 'CPU per small POST ÷ Caddy', unit: '×', limit: 1, figure: ratio(POST, 'caddy') },
-  { name: 'CPU per small POST ÷ nginx', unit: '×', limit: 3, figure: ratio(POST, 'nginx') },
+  { name: 'CPU per small POST ÷ nginx', unit: '×', aim: 3, figure: ratio(POST, 'nginx') },
   {
     name: 'SSE, 200 chunks at once ÷ http-proxy-3',
     unit: '×',
