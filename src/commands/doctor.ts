@@ -33,7 +33,7 @@ export async function runDoctor(world: World, options: DoctorOptions): Promise<n
   const { origin, auth } = config.gateway;
   const ok = seen.findings.every(({ severity }) => severity !== 'fault');
   const text = options.json
-    ? `${JSON.stringify(documentOf(world, origin, seen, ok), undefined, 2)}\n`
+    ? `${escaped(JSON.stringify(documentOf(world, origin, seen, ok), undefined, 2))}\n`
     : words(`${origin} (${auth.mode})`, seen.findings, world.coloured);
   // What the gateway says is quoted here and there; it may repeat what it was sent.
   world.stdout(secretsOf(config).reduce((all, secret) => all.replaceAll(secret, '****'), text));
@@ -62,6 +62,8 @@ function documentOf({ version }: World, origin: string, { release, mode, finding
 const COLOURS = { fault: 'red', warning: 'yellow', note: 'cyan', ok: 'green' } as const;
 const GRAVEST: readonly Severity[] = ['fault', 'warning', 'note', 'ok'];
 const INDENT = ' '.repeat(9);
+/** Characters; with what a gateway says in it. */
+const MOST_MESSAGE = 2_000;
 
 function words(about: string, findings: readonly Found[], coloured: boolean): string {
   const mark = (severity: Severity): string =>
@@ -84,7 +86,16 @@ function changeLines({ file, lines }: Change): string[] {
 
 /** What a gateway says goes to a terminal. */
 function clean(message: string): string {
-  return stripVTControlCharacters(message).replaceAll(/\p{Cc}+/gu, ' ');
+  return stripVTControlCharacters(message)
+    .replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ')
+    .slice(0, MOST_MESSAGE);
+}
+
+/** JSON escapes C0 controls alone; the others, and changes of direction, deceive on a terminal too. */
+function escaped(json: string): string {
+  const units = (text: string): string =>
+    text.replaceAll(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return json.replaceAll(/[\x7f-\x9f]|\p{Cf}/gu, units);
 }
 
 function sum(findings: readonly Found[]): string {

@@ -9,6 +9,8 @@ import { found, openclaw, type Found } from './finding.ts';
 import type { Mode } from './login.ts';
 
 const ANSWER_MS = 2_000;
+/** Characters of an answer. */
+const MOST = 64 * 1024;
 
 /**
  * Only this machine's own addresses are asked, at the gateway's port, and nothing secret is sent.
@@ -52,7 +54,10 @@ async function isGateway({ protocol, port }: URL, address: string): Promise<bool
     // Its certificate does not matter: nothing is believed but that it is there.
     const req = send({ ...options, headers: { host: `${host}:${port}` }, rejectUnauthorized: false }, (res) => {
       let body = '';
-      res.setEncoding('utf8').on('data', (part: string) => (body += part));
+      res.setEncoding('utf8').on('data', (part: string) => {
+        body += part;
+        if (body.length > MOST) res.destroy();
+      });
       res.once('close', () => resolve(isLive({ status: res.statusCode ?? 0, body })));
       res.once('error', () => resolve(false));
     });

@@ -47,7 +47,11 @@ async function examineGateway(
   { chat }: { readonly chat: boolean },
   world: DoctorWorld,
 ): Promise<Examined> {
-  const reached = await examineReach(gateway, world);
+  // Whatever it says, it is told about.
+  const reached = await examineReach(gateway, world).catch((error: Error) => ({
+    usable: false,
+    findings: [found('gateway_unreachable', `what the gateway answers cannot be read: ${error.message}.`)],
+  }));
   const findings = [...reached.findings];
   let release: string | undefined;
   let mode: Mode | undefined;

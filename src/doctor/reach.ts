@@ -149,7 +149,8 @@ async function examineStart(gateway: Gateway): Promise<Found[]> {
       continue;
     }
     const { failing } = parseMap(answer.body) ?? {};
-    const what = Array.isArray(failing) ? ` for ${failing.join(', ')}` : '';
+    const names = Array.isArray(failing) ? failing.filter((one): one is string => typeof one === 'string') : [];
+    const what = names.length > 0 ? ` for ${names.slice(0, 5).join(', ').slice(0, 200)}` : '';
     const words = `the gateway says that it is not ready (503 on /readyz${what}): ask again in a minute.`;
     return [found('gateway_starting', words, [command('openclaw gateway status --deep')])];
   }

@@ -101,6 +101,17 @@ void t.test('a gateway that is not ready', { timeout: 20_000 }, async (t) => {
   assertFound(t, seen, 'gateway_answer_unknown', 'fault');
 });
 
+void t.test('what it is not ready for may be anything', { timeout: 30_000 }, async (t) => {
+  for (const failing of ['[{"toString":1,"valueOf":1},"a\\u009bb"]', `${'['.repeat(5_000)}${']'.repeat(5_000)}`, '1']) {
+    const url = await serve(t, (req, res) => {
+      if (req.url === '/health') return void res.end(LIVE);
+      res.writeHead(503).end(`{"failing":${failing}}`);
+    });
+    const change = ['command', 'openclaw gateway status --deep'] as const;
+    assertFound(t, await diagnose({ url }), 'gateway_starting', 'warning', [[...change]]);
+  }
+});
+
 void t.test('clocks', async (t) => {
   const gateway = await standIn(t);
   const seen = await diagnose({ url: gateway.url, now: () => Date.now() - 120_000 });
