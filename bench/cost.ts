@@ -1,157 +1,159 @@
-/** CPU and time per request. Proxies take turns round by round, so that a noisy machine is noisy for all of them. */
+/** CPU per request. Proxies take turns round by round, so that a noisy machine is noisy for all of them. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeAuthority } from '../test/helpers/certificates.ts';
+import { makeKey, publicOf, signJwt } from '../test/helpers/provider.ts';
 import { applyLoad, type Load } from './load.ts';
-import { median } from './median.ts';
 import type { Measured } from './process.ts';
-import { PROXIES, startProxy, TOKEN, type Proxy } from './proxies.ts';
-
-/** @property seconds how long the load of one proxy lasts in one round */
-export interface Plan {
-  readonly rounds: number;
-  readonly seconds: number;
-}
-
-export interface Row {
-  readonly name: string;
-  readonly body: Readonly<Record<string, unknown>>;
-  readonly connections: number;
-  /** How many events make one of what is counted; without it answers are counted. */
-  readonly events?: number;
-}
+import * as sides from './proxies.ts';
+import type { HopFiles, Proxy } from './proxies.ts';
+import { Rows, type Plan, type Row } from './rows.ts';
 
 const QUESTION = { model: 'openclaw/default', messages: [{ role: 'user', content: 'Say hello.' }] };
+const ISSUER = 'https://id.example';
 
-export const ROWS: readonly Row[] = [
-  { name: 'small POST', body: QUESTION, connections: 32 },
-  { name: 'SSE, 200 chunks at once', body: { ...QUESTION, stream: true, pace: -1 }, connections: 16, events: 200 },
-  { name: 'SSE, 200 chunks one by one', body: { ...QUESTION, stream: true }, connections: 16, events: 200 },
-  {
-    name: 'SSE, 200 chunks 2 ms apart',
-    body: { ...QUESTION, stream: true, pace: 2 },
-    connections: 24,
-    events: 200,
-  },
+interface Kind extends Omit<Load, 'body' | 'seconds' | 'token'> {
+  readonly name: string;
+  readonly body?: Readonly<Record<string, unknown>>;
+  readonly token?: string;
+  /** Events of a stream: streams are counted by them at the gateway, since a load that ends by the clock cuts some. */
+  readonly events?: number;
+  /** Over mutual TLS, or with the JWT of an issuer; else plain. */
+  readonly by?: 'tls' | 'jwt';
+  /** All that can do it, without this. */
+  readonly only?: readonly Proxy[];
+}
+
+const { CHECKING, PROXIES, TOKEN } = sides;
+const STREAM = { body: { ...QUESTION, stream: true }, connections: 16, events: 200 };
+const KINDS: readonly Kind[] = [
+  { name: 'small POST, 32 connections', connections: 32 },
+  { name: 'small POST, 1 connection', connections: 1 },
+  { name: 'small POST, 256 connections', connections: 256 },
+  { name: 'small POST, mTLS hop', connections: 32, by: 'tls' },
+  { name: 'small POST, JWT', connections: 32, by: 'jwt', only: ['shim'] },
+  { name: 'refused: wrong token', connections: 32, token: 'wrong', refused: true, only: CHECKING },
+  { name: 'refused: route not exposed', connections: 32, path: '/other', refused: true, only: ['shim'] },
+  { name: '1 MB POST', connections: 8, pad: 1_000_000 },
+  { name: 'SSE, 200 chunks at once', ...STREAM, body: { ...STREAM.body, pace: -1 } },
+  { name: 'SSE, 200 chunks one by one', ...STREAM },
+  { name: 'SSE, 200 chunks 2 ms apart', ...STREAM, body: { ...STREAM.body, pace: 2 } },
 ];
 
-/** Medians over the rounds. */
-export interface CpuResult {
-  readonly row: string;
-  /** CPU of the proxy's process, in microseconds per request. */
-  readonly micros: Readonly<Record<Proxy, number>>;
-  /** The median of the rounds' ratios to http-proxy-3, lowest and highest beside it. */
-  readonly ratio: Readonly<Record<Proxy, readonly [number, number, number]>>;
-  /** The same for everything switched on, to the shim alone. */
-  readonly allOn: readonly [number, number, number];
-  readonly perSecond: Readonly<Record<Proxy, number>>;
+interface Stage {
+  readonly gateway: Measured;
+  readonly plain: ReadonlyMap<Proxy, Measured>;
+  readonly tls: ReadonlyMap<Proxy, Measured>;
+  readonly jwt: ReadonlyMap<Proxy, Measured>;
+  readonly jwtToken: string;
 }
 
 /**
- * @param gateway origin of the gateway
- * @param folder for logs
- * @param rows which loads
+ * @param folder for logs and configurations
  * @param plan how long
- * @returns one result a row
+ * @returns CPU of the proxy's process in microseconds per request, a row a kind of load
  */
-export async function measureCpu(
-  gateway: string,
-  folder: string,
-  rows: readonly Row[],
-  plan: Plan,
-): Promise<CpuResult[]> {
-  return withProxies(gateway, folder, async (proxies) => {
-    const results: CpuResult[] = [];
-    for (const row of rows) {
-      // Compiled code is measured, not the compiler: the first row meets it cold.
-      const warmUp = plan.seconds * (results.length === 0 ? 3 : 1);
-      for (const name of PROXIES) await applyLoad(proxies[name].url, TOKEN, { ...loadOf(row), seconds: warmUp });
-      results.push(await measureRow(gateway, proxies, row, plan));
+export async function measureCpu(folder: string, { rounds, seconds }: Plan): Promise<Row[]> {
+  const started: Measured[] = [];
+  const keep = async (starting: Promise<Measured>): Promise<Measured> => {
+    const one = await starting;
+    started.push(one);
+    return one;
+  };
+  try {
+    const stage = await setUp(folder, keep);
+    for (const name of CHECKING) await sides.assertJob(name, stage.plain.get(name)?.url as string, stage.gateway.url);
+    const rows = new Rows();
+    // Compiled code is measured, not the compiler: the first loads and the first round are not counted.
+    for (const name of PROXIES) await perRequest(stage, { ...(KINDS[0] as Kind), connections: 16 }, name, 3 * seconds);
+    for (let round = -1; round < rounds; round++) {
+      for (const kind of KINDS) {
+        for (const name of kind.only ?? PROXIES) {
+          const micros = await named(`${kind.name}, ${name}`, perRequest(stage, kind, name, seconds));
+          if (round >= 0) rows.add(kind.name, 'µs CPU', name, micros);
+        }
+      }
     }
-    return results;
-  });
+    return rows.all();
+  } finally {
+    await Promise.all(started.map((one) => one.stop()));
+  }
 }
 
-async function measureRow(
-  gateway: string,
-  proxies: Readonly<Record<Proxy, Measured>>,
-  row: Row,
-  { rounds, seconds }: Plan,
-): Promise<CpuResult> {
-  const load = { ...loadOf(row), seconds };
-  const micros = record<number[]>(() => []);
-  const perSecond = record<number[]>(() => []);
-  for (let round = 0; round < rounds; round++) {
-    for (const name of PROXIES) {
-      const before = await sent(gateway, row);
-      const used = proxies[name].cpuMicros();
-      const result = await applyLoad(proxies[name].url, TOKEN, load);
-      const count = (await sent(gateway, row)) - before;
-      micros[name].push((proxies[name].cpuMicros() - used) / count);
-      perSecond[name].push((count * 1e6) / result.micros);
-    }
+async function perRequest(stage: Stage, kind: Kind, name: Proxy, seconds: number): Promise<number> {
+  const proxy = stage[kind.by ?? 'plain'].get(name) as Measured;
+  const before = await sent(stage.gateway);
+  const used = proxy.cpuMicros();
+  const { requests } = await applyLoad(proxy.url, {
+    ...kind,
+    body: JSON.stringify(kind.body ?? QUESTION),
+    token: kind.token ?? (kind.by === 'jwt' ? stage.jwtToken : TOKEN),
+    seconds,
+  });
+  const cpu = proxy.cpuMicros() - used;
+  if (kind.events === undefined) return cpu / requests;
+  return (cpu * kind.events) / ((await sent(stage.gateway)) - before);
+}
+
+/** The same with what was being measured, where it fails. */
+async function named<T>(what: string, doing: Promise<T>): Promise<T> {
+  try {
+    return await doing;
+  } catch (error) {
+    throw new Error(what, { cause: error });
   }
+}
+
+async function sent({ url }: Measured): Promise<number> {
+  return ((await (await fetch(url)).json()) as { events: number }).events;
+}
+
+type Keep = (starting: Promise<Measured>) => Promise<Measured>;
+
+async function setUp(folder: string, keep: Keep): Promise<Stage> {
+  const gateway = await keep(sides.startGateway(folder));
+  const { hop, server } = await makeHop(folder);
+  const secured = await keep(sides.startGateway(folder, server));
+  const plain = new Map<Proxy, Measured>();
+  const tls = new Map<Proxy, Measured>();
+  for (const name of PROXIES) {
+    plain.set(name, await keep(sides.startProxy(name, gateway.url, folder)));
+    tls.set(name, await keep(sides.startProxy(name, secured.url, folder, hop)));
+  }
+  const { more, token } = await makeIssuer(folder);
+  const issued = sides.startShim('shim-jwt', sides.configuration(gateway.url, { more }), folder);
+  return { gateway, plain, tls, jwt: new Map([['shim' as const, await keep(issued)]]), jwtToken: token };
+}
+
+/** @returns what the proxies show, and the arguments of the gateway */
+async function makeHop(folder: string): Promise<{ hop: HopFiles; server: readonly string[] }> {
+  const ca = await makeAuthority();
+  const server = await ca.issue({ ips: ['127.0.0.1'], dns: ['gateway.bench'], usage: ['serverAuth'] });
+  const client = await ca.issue({ usage: ['clientAuth'] });
+  const write = (name: string, text: string): string => {
+    const path = join(folder, `${name}.pem`);
+    writeFileSync(path, text, { mode: 0o600 });
+    return path;
+  };
+  const authority = write('ca', ca.cert);
   return {
-    row: row.name,
-    micros: record((name) => median(micros[name])),
-    ratio: record((name) => ratioOf(micros[name], micros['http-proxy-3'])),
-    allOn: ratioOf(micros['shim, all on'], micros.shim),
-    perSecond: record((name) => median(perSecond[name])),
+    hop: { ca: authority, cert: write('client', client.cert), key: write('client-key', client.key) },
+    server: [write('server', server.cert), write('server-key', server.key), authority],
   };
 }
 
-/** Median, lowest and highest of the rounds' ratios. */
-function ratioOf(ones: readonly number[], others: readonly number[]): readonly [number, number, number] {
-  const ratios = ones.map((value, round) => value / (others[round] as number));
-  return [median(ratios), Math.min(...ratios), Math.max(...ratios)];
-}
-
-function loadOf({ body, connections }: Row): Omit<Load, 'seconds'> {
-  return { body: JSON.stringify(body), connections };
-}
-
-/** Answers, or streams by the events in them: counted at the gateway, since a load that ends by the clock cuts some. */
-async function sent(gateway: string, row: Row): Promise<number> {
-  const { answers, events } = (await (await fetch(gateway)).json()) as { answers: number; events: number };
-  return row.events === undefined ? answers : events / row.events;
-}
-
-/** Microseconds of a small POST, one at a time: medians of the rounds' percentiles. */
-export type LatencyResult = Readonly<Record<Proxy | 'direct', { readonly p50: number; readonly p99: number }>>;
-
-/**
- * @param gateway origin of the gateway
- * @param folder for logs
- * @param rounds how many of one second
- * @returns what one request takes, with nothing else under way
- */
-export async function measureLatency(gateway: string, folder: string, rounds: number): Promise<LatencyResult> {
-  return withProxies(gateway, folder, async (proxies) => {
-    const load = { body: JSON.stringify(QUESTION), connections: 1, seconds: 1 };
-    const urls = { direct: gateway, ...record((name) => proxies[name].url) };
-    const names = ['direct', ...PROXIES] as const;
-    const seen = { direct: [], ...record(() => []) } as Record<Proxy | 'direct', { p50: number; p99: number }[]>;
-    for (let round = 0; round < rounds; round++) {
-      for (const name of names) seen[name].push(await applyLoad(urls[name], TOKEN, load));
-    }
-    const middle = (name: Proxy | 'direct'): { p50: number; p99: number } => ({
-      p50: median(seen[name].map(({ p50 }) => p50)),
-      p99: median(seen[name].map(({ p99 }) => p99)),
-    });
-    return { direct: middle('direct'), ...record(middle) };
-  });
-}
-
-async function withProxies<T>(
-  gateway: string,
-  folder: string,
-  use: (proxies: Readonly<Record<Proxy, Measured>>) => Promise<T>,
-): Promise<T> {
-  const started = await Promise.all(PROXIES.map((name) => startProxy(name, gateway, folder)));
-  try {
-    return await use(record((name) => started[PROXIES.indexOf(name)] as Measured));
-  } finally {
-    await Promise.all(started.map((proxy) => proxy.stop()));
-  }
-}
-
-function record<T>(of: (name: Proxy) => T): Record<Proxy, T> {
-  return Object.fromEntries(PROXIES.map((name) => [name, of(name)])) as Record<Proxy, T>;
+/** @returns the keys of the configuration that trust it, and a token of it */
+async function makeIssuer(folder: string): Promise<{ more: string; token: string }> {
+  const key = await makeKey('bench');
+  writeFileSync(join(folder, 'jwks.json'), JSON.stringify({ keys: [publicOf(key)] }));
+  const now = Math.floor(Date.now() / 1_000);
+  const claims = { iss: ISSUER, aud: 'bench', sub: 'bench', scope: 'run', iat: now, exp: now + 7_200 };
+  const more = `issuers:
+  - name: bench
+    issuer: ${ISSUER}
+    audience: bench
+    jwksFile: jwks.json
+    scopes: { claim: scope, map: { run: [operator.write] }, ceiling: [operator.write] }
+`;
+  return { more, token: await signJwt(key, claims) };
 }

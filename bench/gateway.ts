@@ -1,12 +1,14 @@
 /**
  * The gateway of the benchmark, a process of its own: it answers without work, so that the proxies are what is measured.
  * The body of the request names the answer: `{}` a small JSON, `{"stream":true}` an event stream of 200 chunks as fast
- * as they are read, `"pace"` with that many milliseconds between two (-1: all at once), `"hold"` one event a second for so many seconds. `GET` asks what it has sent so far: a load that ends by the clock leaves
- * answers unfinished, so the proxies' work is counted here.
+ * as they are read, `"pace"` with that many milliseconds between two (-1: all at once), `"stamp"` with the time of each,
+ * `"hold"` one event, and the end when `GET /release` is asked. Any other `GET` asks what it has sent so far, since a
+ * load that ends by the clock leaves answers unfinished, and what headers came with the last request.
  */
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { readFileSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
 import { listen } from './listen.ts';
 
 const CHUNKS = 200;
@@ -33,36 +35,53 @@ interface Asked {
   readonly stream?: boolean;
   /** Milliseconds. */
   readonly pace?: number;
-  /** Seconds. */
-  readonly hold?: number;
+  readonly stamp?: boolean;
+  readonly hold?: boolean;
 }
 
+/** What is longer asks for nothing: the gateway does not parse it. */
+const LONGEST_ASKED = 4_096;
 const sent = { answers: 0, events: 0 };
+let seen: unknown;
+let held: ServerResponse[] = [];
 
 const answer: RequestListener = (req, res) => {
   if (req.method === 'GET') {
-    res.end(JSON.stringify(sent));
+    if (req.url === '/release') {
+      for (const one of held) one.end(DONE);
+      held = [];
+    }
+    const { authorization, 'x-openclaw-scopes': scopes } = (seen ?? {}) as Record<string, unknown>;
+    res.end(JSON.stringify({ ...sent, authorization, scopes }));
     return;
   }
+  seen = req.headers;
+  let length = 0;
   let body = '';
-  req.setEncoding('utf8');
-  req.on('data', (text: string) => (body += text));
+  req.on('data', (chunk: Buffer) => {
+    length += chunk.length;
+    if (length <= LONGEST_ASKED) body += chunk.toString('latin1');
+  });
   req.on('end', () => {
-    const { stream, pace = 0, hold } = JSON.parse(body || '{}') as Asked;
-    if (!stream) {
+    const asked = length > LONGEST_ASKED ? {} : (JSON.parse(body || '{}') as Asked);
+    if (!asked.stream) {
       res.writeHead(200, { 'content-type': 'application/json; charset=utf-8', 'content-length': ANSWER.length });
       res.end(ANSWER);
       sent.answers++;
       return;
     }
     res.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' });
-    if (hold === undefined) streamChunks(res, CHUNKS, pace);
-    else streamChunks(res, hold, 1_000);
+    if (asked.hold) {
+      res.write(EVENT);
+      held.push(res);
+    } else {
+      streamChunks(res, asked);
+    }
   });
 };
 
-function streamChunks(res: ServerResponse, count: number, pace: number): void {
-  let left = count;
+function streamChunks(res: ServerResponse, { pace = 0, stamp = false }: Asked): void {
+  let left = CHUNKS;
   const next = (): void => {
     if (res.destroyed) return;
     if (left-- === 0) {
@@ -70,7 +89,7 @@ function streamChunks(res: ServerResponse, count: number, pace: number): void {
       return;
     }
     sent.events++;
-    if (!res.write(EVENT)) {
+    if (!res.write(stamp ? stamped() : EVENT)) {
       res.once('drain', next);
     } else if (pace < 0) {
       next();
@@ -81,6 +100,11 @@ function streamChunks(res: ServerResponse, count: number, pace: number): void {
     }
   };
   next();
+}
+
+/** One clock for all processes of a machine. */
+function stamped(): string {
+  return `data: {"at":${performance.timeOrigin + performance.now()}}\n\n`;
 }
 
 // With a certificate, its key and the authority of its clients: over mutual TLS.

@@ -276,7 +276,7 @@ function anonymous(about: About, { method, target }: RequestFacts): Forward {
     kind: 'forward',
     about: { ...nobody, route },
     route,
-    headers: ['x-openclaw-scopes', '', ...(about.trace ? ['traceparent', about.trace.traceparent] : [])],
+    headers: ['x-openclaw-scopes', '', 'traceparent', (about.trace as Trace).traceparent],
     hasBody: false,
     contentLength: 0,
     bodyLimit: 0,

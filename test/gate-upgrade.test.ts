@@ -234,6 +234,8 @@ void t.test('a token in the first frame: asked once more with it, and only where
   t.match(decide([...HOST, ...WS, ...as('plain')], open), { code: 'route_not_exposed' });
   t.match(decide([...HOST, ...WS, 'Authorization', 'Bearer x'], open), { code: 'invalid_token' }, 'a bad header is not given another try'); // prettier-ignore
   t.match(decide([...HOST, ...WS, 'Authorization', ''], open), { kind: 'refuse' });
+  const wrong = { ...createCallerTable([]), authenticate: () => refuse('invalid_certificate') };
+  t.match(decide([...HOST, ...WS], { ...open, gate: { callers: wrong } }), { code: 'invalid_certificate' }, 'a token is not what is missing'); // prettier-ignore
   for (const target of ['/?', '/ws', '/v1/models']) {
     t.match(decide([...HOST, ...WS], open, { target }), { code: 'missing_token' }, target);
   }

@@ -1,14 +1,16 @@
 import { BlockList } from 'node:net';
 import t from 'tap';
-import { createCallerTable } from '../src/callers/table.ts';
+import { createCallerTable, type Answer, type Shown } from '../src/callers/table.ts';
 import { hashToken } from '../src/callers/token.ts';
-import type { ErrorCode } from '../src/errors.ts';
+import type { VerifiedToken } from '../src/callers/jwt.ts';
 import type { Decision, Forward } from '../src/decision.ts';
-import { createGate } from '../src/gate.ts';
+import { refuse, type ErrorCode } from '../src/errors.ts';
+import { createGate, type GateParts } from '../src/gate.ts';
 import { createPresenter } from '../src/gateway/present.ts';
 import { createAuthorize } from '../src/policy/authorize.ts';
 import type { Caller, ClientCertificate, RawToken, RequestFacts, Route, Scope, Token } from '../src/types.ts';
 import { OPEN, testConfig, type ConfigParts } from './helpers/config.ts';
+import { issuersOf } from './helpers/issuers.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
 const READER = 'reader-token-0123456789-abcdef' as RawToken;
@@ -25,7 +27,11 @@ const callers = [
   caller('writer', WRITER, ['operator.write'], { sessionPrefix: 'w-' }),
 ];
 
-function decide(facts: Partial<RequestFacts>, parts: ConfigParts = {}): Decision {
+interface Parts extends ConfigParts {
+  readonly gate?: Partial<GateParts>;
+}
+
+function ask(facts: Partial<RequestFacts>, { gate: own, ...parts }: Parts = {}): Decision | Promise<Decision> {
   const listen = { origins: new Set(['https://app.example']), ...parts.listen };
   const config = testConfig({ callers, bodyLimit: 1000, ...parts, listen });
   const gate = createGate({
@@ -35,6 +41,7 @@ function decide(facts: Partial<RequestFacts>, parts: ConfigParts = {}): Decision
     presenter: createPresenter(config.gateway.auth),
     ...OPEN,
     now: () => NOW,
+    ...own,
   });
   return gate.decide({
     method: 'POST',
@@ -43,10 +50,12 @@ function decide(facts: Partial<RequestFacts>, parts: ConfigParts = {}): Decision
     rawHeaders: [],
     peer: '127.0.0.1',
     ...facts,
-  }) as Decision;
+  });
 }
 
-function passes(facts: Partial<RequestFacts>, parts?: ConfigParts): Forward {
+const decide = (...args: Parameters<typeof ask>): Decision => ask(...args) as Decision;
+
+function passes(facts: Partial<RequestFacts>, parts?: Parts): Forward {
   const decision = decide(facts, parts);
   if (decision.kind !== 'forward') throw new Error(`not forwarded: ${JSON.stringify(decision)}`);
   return decision;
@@ -54,6 +63,7 @@ function passes(facts: Partial<RequestFacts>, parts?: ConfigParts): Forward {
 
 const GOOD = ['Host', 'localhost', 'Authorization', `Bearer ${WRITER}`];
 const CHAT = '/v1/chat/completions';
+const TRACEPARENT = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-03`;
 
 /** One fault a stage, in the order of the stages. What a later stage would say must not be heard. */
 interface Fault {
@@ -184,16 +194,43 @@ void t.test('origins', async (t) => {
   );
 });
 
+void t.test('the words of a refusal say what is to be changed', async (t) => {
+  t.match(decide({ target: '/..', rawHeaders: GOOD }), {
+    code: 'bad_request',
+    message: 'Bad request: the path has a dot segment.',
+    reason: 'the path has a dot segment',
+  });
+  t.match(decide({ target: CHAT, rawHeaders: ['Host', 'Evil.example:80'] }), {
+    code: 'host_not_allowed',
+    message: 'The host name "evil.example" is not served here. The operator can add it to listen.hosts.',
+  });
+  t.match(decide({ target: CHAT, rawHeaders: ['Host', 'a'.repeat(5_000)] }), {
+    message: `The host name "${'a'.repeat(100)}" is not served here. The operator can add it to listen.hosts.`,
+  });
+});
+
 void t.test('health', async (t) => {
   const open = { listen: { health: true } };
   const rawHeaders = ['Host', 'localhost', 'x-openclaw-scopes', 'operator.admin', 'User-Agent', 'kube-probe/1.0'];
   for (const method of ['GET', 'HEAD']) {
     for (const target of ['/health', '/healthz']) {
-      t.match(passes({ method, target, rawHeaders }, open), {
-        headers: ['x-openclaw-scopes', ''],
+      const { about, release, ...forward } = passes({ method, target, rawHeaders }, open);
+      const route = { method, template: target, scope: 'operator.read' };
+      t.strictSame(forward, {
+        kind: 'forward',
+        route,
+        headers: ['x-openclaw-scopes', '', 'traceparent', TRACEPARENT],
         hasBody: false,
+        contentLength: 0,
+        bodyLimit: 0,
+        expectContinue: false,
         scopes: [],
+        tools: undefined,
+        answerHeaders: [],
       });
+      t.match(about, { peer: '127.0.0.1', route });
+      t.equal(about.caller, undefined);
+      t.equal(release(), undefined, 'it took no room');
     }
   }
   const closed: readonly (readonly [method: string, target: string, code: string])[] = [
@@ -214,6 +251,11 @@ void t.test('health', async (t) => {
   t.match(decide({ method: 'GET', target: '/health', rawHeaders: [...rawHeaders, 'Origin', 'null'] }, open), {
     code: 'origin_not_allowed',
   });
+  const unaudited = decide(
+    { method: 'GET', target: '/health', rawHeaders },
+    { ...open, gate: { unaudited: () => true } },
+  );
+  t.match(unaudited, { kind: 'refuse', code: 'audit_unavailable', about: { peer: '127.0.0.1' } });
   t.match(decide({ method: 'GET', target: '/health', rawHeaders }), { code: 'missing_token' }, 'closed by default');
   t.match(decide({ method: 'GET', target: '/health', rawHeaders: GOOD }), { code: 'route_not_exposed' });
 });
@@ -474,4 +516,238 @@ void t.test('from elsewhere nobody learns that a token is one', async (t) => {
     const changed = [{ ...caller('writer', WRITER, ['operator.write']), tokens, from }];
     t.match(decide({ target: CHAT, rawHeaders: GOOD }, { callers: changed }), { code: 'invalid_token' });
   }
+});
+
+void t.test('from elsewhere a certificate is none', async (t) => {
+  const from = new BlockList();
+  from.addSubnet('10.0.0.0', 8, 'ipv4');
+  const named: Caller = { ...caller('laptop', WRITER, ['operator.write']), tokens: [], from };
+  const table = (answer: Answer) => ({ ...createCallerTable([]), authenticate: () => answer });
+  const answers: Answer = { kind: 'caller', caller: named, token: undefined };
+  const facts = { target: CHAT, rawHeaders: ['Host', 'localhost'], peer: '192.0.2.7' };
+  t.match(decide(facts, { gate: { callers: table(answers) } }), {
+    code: 'invalid_certificate',
+    reason: 'laptop may not call from 192.0.2.7',
+  });
+  t.match(decide({ ...facts, peer: undefined }, { gate: { callers: table(answers) } }), {
+    code: 'invalid_certificate',
+    reason: 'laptop may not call from a unix socket',
+  });
+  t.equal(decide({ ...facts, peer: '10.0.0.1' }, { gate: { callers: table(answers) } }).kind, 'forward');
+});
+
+void t.test('failed logins are counted, by peer and token', async (t) => {
+  const counted: unknown[] = [];
+  const silent: unknown[] = [];
+  const limiter: GateParts['limiter'] = {
+    ...OPEN.limiter,
+    failedLogin: (...args) => {
+      counted.push(args);
+      return 60;
+    },
+    unanswered: (peer) => silent.push(peer),
+  };
+  const login = (answer: Answer | Promise<Answer>): Promise<Decision> | Decision =>
+    ask(
+      { target: CHAT, rawHeaders: GOOD, peer: '192.0.2.7' },
+      { gate: { limiter, callers: { ...createCallerTable([]), authenticate: () => answer } } },
+    );
+  const wrong = { ...refuse('invalid_token', { reason: 'unknown token' }), tokenId: 'f00' };
+  const tooMany = {
+    kind: 'refuse',
+    code: 'rate_limited',
+    message: 'Too many failed logins.',
+    retryAfter: 60,
+    reason: 'unknown token',
+  };
+  const { about, ...told } = login(wrong) as Decision & { kind: 'refuse' };
+  t.strictSame(told, tooMany, 'the log keeps the reason');
+  t.match(about, { peer: '192.0.2.7' });
+  const later = login(Promise.resolve(wrong));
+  t.match(await later, tooMany, 'also where somebody had to be asked first');
+  t.notOk('reason' in (login(refuse('expired_token')) as object));
+  t.strictSame(counted.splice(0), [
+    ['192.0.2.7', 'f00'],
+    ['192.0.2.7', 'f00'],
+    ['192.0.2.7', undefined],
+  ]);
+  t.strictSame(silent, []);
+
+  // A token that is used from elsewhere is counted like any other that is wrong, and so are those who only guess at it.
+  const from = new BlockList();
+  from.addSubnet('10.0.0.0', 8, 'ipv4');
+  const [, writer] = callers as [Caller, Caller];
+  const token = writer.tokens[0] as Token;
+  t.match(login({ kind: 'caller', caller: { ...writer, from }, token }), { ...tooMany, reason: /may not call from/ });
+  t.strictSame(counted.splice(0), [['192.0.2.7', token.id]]);
+
+  for (const code of ['missing_token', 'invalid_certificate', 'expired_certificate', 'identity_unavailable'] as const)
+    t.match(login(refuse(code)), { code }, 'nothing was guessed');
+  t.match(login({ ...refuse('identity_unavailable'), unanswered: true }), { code: 'identity_unavailable' });
+  t.equal((login({ kind: 'caller', caller: writer, token }) as Decision).kind, 'forward', 'whoever is right passes');
+  t.strictSame(counted, []);
+  t.strictSame(silent, ['192.0.2.7']);
+});
+
+void t.test('whoever fails too often asks nobody', async (t) => {
+  let limited: Shown['limited'];
+  const table = createCallerTable(callers);
+  const failsTooOften = (peer: string | undefined) => (peer === '192.0.2.7' ? 'failed' : undefined);
+  const gate: Partial<GateParts> = {
+    limiter: { ...OPEN.limiter, failsTooOften },
+    callers: {
+      ...table,
+      authenticate: (shown, now) => {
+        ({ limited } = shown);
+        return table.authenticate(shown, now);
+      },
+    },
+  };
+  passes({ target: CHAT, rawHeaders: GOOD, peer: '192.0.2.7' }, { gate });
+  t.equal(limited?.(), 'failed');
+  passes({ target: CHAT, rawHeaders: GOOD, peer: '192.0.2.8' }, { gate });
+  t.equal(limited?.(), undefined);
+});
+
+void t.test('admission: the caller’s own limits, and what they say', async (t) => {
+  const asked: unknown[] = [];
+  const admitting = (admission: ReturnType<GateParts['limiter']['admit']>): Partial<GateParts> => ({
+    limiter: {
+      ...OPEN.limiter,
+      admit: (...args) => {
+        asked.push(args);
+        return admission;
+      },
+    },
+  });
+  const limits = { streams: 2 };
+  const changed = [caller('writer', WRITER, ['operator.write'], { limits })];
+  const facts = { target: CHAT, rawHeaders: GOOD };
+  const released: string[] = [];
+  const release = (): void => void released.push('x');
+  const room = { kind: 'admitted', headers: ['ratelimit-remaining', '1'], release } as const;
+  const passed = passes(facts, { callers: changed, gate: admitting(room) });
+  t.strictSame(passed.answerHeaders, ['ratelimit-remaining', '1']);
+  passed.release();
+  t.strictSame(released, ['x']);
+  passes(facts, { gate: admitting(room) });
+  const full = refuse('too_many_streams', { message: 'm', retryAfter: 1 });
+  const refused = { ...full, about: { caller: 'writer', route: { template: CHAT } } };
+  t.match(decide(facts, { gate: admitting(full) }), refused);
+  t.match(await ask(facts, { gate: admitting(Promise.resolve(full)) }), refused);
+  t.strictSame(asked.splice(0), [
+    ['writer', limits],
+    ['writer', {}],
+    ['writer', {}],
+    ['writer', {}],
+  ]);
+
+  const gate = { ...admitting(room), unaudited: () => true };
+  t.match(decide(facts, { gate }), { kind: 'refuse', code: 'audit_unavailable', about: { caller: 'writer' } });
+  t.strictSame(asked, [], 'what is not let through takes no room');
+});
+
+void t.test('what the audit learns of a request', async (t) => {
+  const chooser = caller('writer', WRITER, ['operator.write'], {
+    agent: 'main',
+    allowHeaders: ['x-openclaw-session-key'],
+    onForbiddenHeader: 'drop',
+  });
+  const rawHeaders = [...GOOD, 'x-openclaw-session-key', 'agent:main:1', 'x-openclaw-model', 'm'];
+  t.match(passes({ target: CHAT, rawHeaders }, { callers: [chooser] }).about, {
+    caller: 'writer',
+    scopes: ['operator.write'],
+    agent: 'main',
+    sessionKey: 'agent:main:1',
+    dropped: ['x-openclaw-model'],
+  });
+  const { agent, sessionKey } = passes({ target: CHAT, rawHeaders: GOOD }).about;
+  t.strictSame([agent, sessionKey], [undefined, 'w-RANDOM']);
+  const { about: plain } = passes({ target: '/v1/models', method: 'GET', rawHeaders: ['Host', 'localhost', 'Authorization', `Bearer ${READER}`] }); // prettier-ignore
+  t.strictSame([plain.agent, plain.sessionKey, plain.dropped], [undefined, undefined, []]);
+  for (const key of ['onBehalf', 'assertion', 'certificate', 'wouldRefuse', 'tools', 'origin', 'socket'])
+    t.notOk(key in plain, `nothing is said of ${key}`);
+
+  const reported = caller('writer', WRITER, [], { reportOnlyUntil: NOW + 1 });
+  t.equal(passes({ target: CHAT, rawHeaders: GOOD }, { callers: [reported] }).about.wouldRefuse, 'insufficient_scope');
+  const tooled = caller('writer', WRITER, [], { tools: ['a'] });
+  t.strictSame(passes({ target: '/tools/invoke', rawHeaders: GOOD }, { callers: [tooled] }).about.tools, ['a']);
+  const assertion = { hash: 'f'.repeat(64), id: 'f00', issuer: 'https://id.example' } as VerifiedToken;
+  const answer: Answer = { kind: 'caller', caller: chooser, token: undefined, assertion };
+  const table = { ...createCallerTable([]), authenticate: () => answer };
+  t.equal(passes({ target: CHAT, rawHeaders: GOOD }, { gate: { callers: table } }).about.assertion, assertion);
+});
+
+void t.test('the trace of a caller goes on with its state; another’s state does not', async (t) => {
+  const state = ['TraceState', 'a=1'];
+  const sent = (traceparent: string): readonly string[] =>
+    passes({ target: CHAT, rawHeaders: [...GOOD, 'Traceparent', traceparent, ...state] }).headers;
+  const theirs = `00-${'c'.repeat(32)}-${'d'.repeat(16)}-01`;
+  t.strictSame(sent(theirs).slice(0, 2), state);
+  t.strictSame(sent(theirs).slice(-2), ['traceparent', `00-${'c'.repeat(32)}-${'b'.repeat(16)}-01`]);
+  t.notOk(sent('rubbish').includes('TraceState'));
+  t.strictSame(sent('rubbish').slice(-2), ['traceparent', TRACEPARENT]);
+});
+
+const METADATA = '/.well-known/oauth-protected-resource';
+
+void t.test('where the metadata of the resource is told', async (t) => {
+  const open = { listen: { resourceMetadata: {} } };
+  const rawHeaders = ['Host', 'LOCALHOST:80'];
+  const url = `http://LOCALHOST:80${METADATA}`;
+  for (const method of ['GET', 'HEAD']) {
+    t.match(decide({ method, target: METADATA, rawHeaders }, open), {
+      kind: 'metadata',
+      body: '{"resource":"http://LOCALHOST:80","bearer_methods_supported":["header"]}',
+      about: { peer: '127.0.0.1', route: { method, template: METADATA, scope: 'operator.read' } },
+    });
+  }
+  t.match(decide({ method: 'GET', target: METADATA, rawHeaders }), { code: 'missing_token' }, 'nowhere by default');
+  t.match(decide({ method: 'POST', target: METADATA, rawHeaders }, open), { code: 'missing_token' });
+  const upgrade = { early: false };
+  t.equal(decide({ method: 'GET', target: METADATA, rawHeaders, upgrade }, open).kind, 'refuse', 'not by an upgrade');
+  t.match(decide({ method: 'GET', target: METADATA, rawHeaders: ['Host', 'evil.example'] }, open), {
+    code: 'host_not_allowed',
+  });
+  t.match(decide({ target: CHAT, rawHeaders }, open), { code: 'missing_token', resourceMetadata: url });
+  const reader = [...rawHeaders, 'Authorization', `Bearer ${READER}`];
+  t.match(decide({ target: CHAT, rawHeaders: reader }, open), { code: 'insufficient_scope', resourceMetadata: url });
+  t.notOk('resourceMetadata' in decide({ target: CHAT, rawHeaders }));
+});
+
+void t.test('a missing scope is told as its provider calls it', async (t) => {
+  const { issuers } = await issuersOf(`
+issuers:
+  - name: corp
+    issuer: https://id.example
+    audience: shim
+    jwksUri: https://id.example/keys
+    scopes: { claim: scope, map: { runs:read: [operator.read], runs:write: [operator.write] }, ceiling: [operator.write] }
+`);
+  const scopeFor = (name: string, target: string): unknown => {
+    const answer: Answer = {
+      kind: 'caller',
+      caller: { ...(callers[0] as Caller), name, scopes: [] },
+      token: undefined,
+    };
+    const gate = { callers: { ...createCallerTable([]), authenticate: () => answer } };
+    const decision = decide({ target, rawHeaders: GOOD }, { issuers, gate });
+    t.match(decision, { code: 'insufficient_scope' });
+    return 'scope' in decision ? decision.scope : 'none';
+  };
+  t.equal(scopeFor('corp:ada', CHAT), 'runs:write');
+  t.equal(scopeFor('corp:ada', '/tools/invoke'), 'none', 'one that nobody there can get is not asked for');
+  t.equal(scopeFor('ada', CHAT), 'operator.write', 'who has no provider has no other name');
+});
+
+void t.test('a shim that asks for its callers is told of health what they would meet', async (t) => {
+  const open = { listen: { health: true } };
+  const forOthers = ['x-auth-shim-caller', 'web', 'x-auth-shim-scopes', 'operator.read'];
+  const health = { method: 'GET', target: '/health' };
+  t.match(decide({ ...health, rawHeaders: ['Host', 'localhost', ...forOthers] }, open), { code: 'missing_token' });
+  t.match(decide({ ...health, rawHeaders: [...GOOD, ...forOthers] }, open), { code: 'header_not_allowed' });
+  const shim = [caller('laptop', WRITER, ['operator.read'], { onBehalf: true })];
+  const passed = passes({ ...health, rawHeaders: [...GOOD, ...forOthers] }, { ...open, callers: shim });
+  t.strictSame(passed.headers, ['x-openclaw-scopes', '', 'traceparent', TRACEPARENT]);
+  t.strictSame(passed.scopes, []);
 });

@@ -1,9 +1,13 @@
-/** The floor: the least that a proxy with undici can do, no policy, no log. Its argument is the gateway. */
+/** The floor: the least that a proxy with undici can do, no policy, no log. Its arguments are http-proxy-3.ts's. */
+import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { Pool, type Dispatcher } from 'undici';
 import { listen } from '../listen.ts';
 
-const pool = new Pool(process.argv[2] as string, { pipelining: 1, headersTimeout: 0, bodyTimeout: 0 });
+const [gateway, ...files] = process.argv.slice(2);
+const [cert, key, ca] = files.map((path) => readFileSync(path));
+const connect = cert && key && ca ? { cert, key, ca } : {};
+const pool = new Pool(gateway as string, { connect, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 });
 const HOP: ReadonlySet<string> = new Set(['host', 'connection', 'keep-alive', 'transfer-encoding', 'content-length']);
 
 function withoutHop(raw: readonly string[]): string[] {

@@ -1,17 +1,9 @@
 /** Frames a second, and time a round trip: through the shim and directly, in turns. */
 import { median } from '../median.ts';
+import { spread, type Plan, type Spread } from '../rows.ts';
 import type { Measured } from '../process.ts';
 import type { Counted } from './caller.ts';
 import type { Processes } from './processes.ts';
-
-/** @property seconds how long one measurement lasts */
-export interface Plan {
-  readonly rounds: number;
-  readonly seconds: number;
-}
-
-/** Median, lowest and highest of the rounds. */
-export type Spread = readonly [number, number, number];
 
 export interface RateResult {
   readonly row: string;
@@ -105,8 +97,4 @@ export async function measureTrips(
     const added = spread(through.map((value, round) => value - (direct[round] as number)));
     return { p, direct: median(direct), through: median(through), added };
   });
-}
-
-function spread(values: readonly number[]): Spread {
-  return [median(values), Math.min(...values), Math.max(...values)];
 }

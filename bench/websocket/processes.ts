@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startProcess, type Measured } from '../process.ts';
-import { GATEWAY_SECRET, startShim, TOKEN, TOKEN_HASH } from '../proxies.ts';
+import { configuration, startShim, TOKEN } from '../proxies.ts';
 import type { Job, Outcome } from './caller.ts';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -30,8 +30,9 @@ export async function withProcesses<T>(
   use: (processes: Processes) => Promise<T>,
 ): Promise<T> {
   const gateway = await startProcess([here('gateway.ts')], join(folder, 'websocket-gateway.log'));
-  const shim = await startShim('relay', configuration(gateway.url, `limits: { sockets: ${sockets} }`), folder);
-  const reading = await startShim('reading relay', configuration(gateway.url, 'denyMethods: [config.*]'), folder);
+  const relay = (more: string): string => configuration(gateway.url, { caller: `websocket: relay\n    ${more}` });
+  const shim = await startShim('relay', relay(`limits: { sockets: ${sockets} }`), folder);
+  const reading = await startShim('reading relay', relay('denyMethods: [config.*]'), folder);
   const caller = fork(here('caller.ts'), { env: { ...process.env, BENCH_TOKEN: TOKEN } });
   const exited = once(caller, 'exit');
   try {
@@ -51,21 +52,4 @@ export async function withProcesses<T>(
     caller.kill();
     await Promise.all([exited, gateway.stop(), shim.stop(), reading.stop()]);
   }
-}
-
-function configuration(gateway: string, more: string): string {
-  return `
-listen: { host: 127.0.0.1, port: 0 }
-gateway:
-  url: ${gateway}
-  auth: { mode: token, secret: { env: ${GATEWAY_SECRET} } }
-  deviceStore: memory
-callers:
-  - name: bench
-    tokens: [{ hash: "${TOKEN_HASH}" }]
-    scopes: [operator.read, operator.write]
-    websocket: relay
-    ${more}
-admin: { port: 0 }
-`;
 }

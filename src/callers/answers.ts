@@ -10,6 +10,8 @@ import { whileValid, type Answer, type Asked, type Claims, type VouchedToken } f
 /** Milliseconds that a question may take. */
 const ASK_MS = 5_000;
 const MOST_IN_FLIGHT = 16;
+/** Of these, questions about tokens that were not good before: whoever makes them up must not keep out those that were. */
+const MOST_NEW = 12;
 /** Of these, questions about tokens of requests that run already: those of new requests must have room, and wait for them. */
 const MOST_AGAIN = 8;
 /** Of each kind: tokens that somebody makes up must not push out those that are good. */
@@ -95,6 +97,7 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
   const bad = new Map<string, Known<T>>();
   const flights = new Map<string, Promise<Answer<T>>>();
   const again = new Set<string>();
+  const unheard = new Set<string>();
   /** To be asked about again, in this order. */
   const waiting = new Map<string, RawToken>();
   let closed = false;
@@ -110,6 +113,11 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
     verify(raw, hash, now) {
       const known = recall(hash, now);
       if (known) return known;
+      if (!good.has(hash) && !flights.has(hash)) {
+        if (unheard.size >= MOST_NEW)
+          return unavailable(hash, `${who}: ${MOST_NEW} new tokens are being asked about already`);
+        unheard.add(hash);
+      }
       return fly({ raw, hash }) ?? unavailable(hash, `${who}: ${MOST_IN_FLIGHT} tokens are being asked about already`);
     },
     find(token, now) {
@@ -158,9 +166,14 @@ export function createAnswers<T extends VouchedToken>(source: Source<T>, deps: A
   function fly(asked: Asked): Promise<Answer<T>> | undefined {
     const { hash } = asked;
     const under = flights.get(hash);
-    if (under || flights.size >= MOST_IN_FLIGHT) return under;
+    if (under) return under;
+    if (flights.size >= MOST_IN_FLIGHT) {
+      unheard.delete(hash);
+      return undefined;
+    }
     const flight = attempt(asked).finally(() => {
       flights.delete(hash);
+      unheard.delete(hash);
       again.delete(hash);
       askAgain();
     });

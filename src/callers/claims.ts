@@ -25,6 +25,7 @@ export interface Nameless {
   readonly fault: string;
 }
 
+const MISSING_WITHIN = ': it is missing (a dot within the name of a claim is written "\\.")';
 const MOST_NAME = 128;
 const MOST_EXAMPLES = 8;
 const MOST_EXAMPLE = 64;
@@ -51,7 +52,9 @@ export function callerFrom(rules: ClaimRules, claims: Claims): Named | Nameless 
   for (const { claim, values } of rules.match) {
     const found = claimAt(claims, claim);
     const all: readonly unknown[] = Array.isArray(found) ? found : [found];
-    if (!values.some((value) => all.includes(value))) return { fault: `${words(claim)} is not what match asks for` };
+    if (values.some((value) => all.includes(value))) continue;
+    const why = found !== undefined ? '' : claim.length > 1 ? MISSING_WITHIN : ': it is missing';
+    return { fault: `${words(claim)} is not what match asks for${why}` };
   }
   const name = nameFrom(rules, claims);
   if (typeof name !== 'string') return name;

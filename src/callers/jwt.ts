@@ -10,13 +10,13 @@ import type { KeySet } from './key-set.ts';
 import { createKeys, type Keys, type KeysDeps, type ProviderState } from './keys.ts';
 import type { Authenticated, Unauthenticated } from './table.ts';
 import type { ReviewedToken, TokenReview } from './token-review.ts';
-import { readUnverified } from './unverified.ts';
+import { mayBeOf, readUnverified } from './unverified.ts';
 import { invalid, LAST_MS, timeWrong, unavailable, type TimeCode } from './unauthenticated.ts';
 
 const MOST_REMEMBERED = 10_000;
+const MOST_TRIED_WITHOUT_KID = 8;
 
 type Json = Readonly<Record<string, unknown>>;
-
 /** A token that was verified, and what that rests on. */
 export interface VerifiedToken extends Token {
   /** `iss`. */
@@ -35,7 +35,6 @@ export interface Verified extends Authenticated {
   readonly token: VerifiedToken;
 }
 
-/** What the verifier is made of. */
 export interface JwtDeps extends KeysDeps {
   /** Whom the claims of a verified token name, or why nobody. */
   readonly callerFrom: (issuer: IssuerConfig, claims: Json) => Caller | Refusal;
@@ -117,7 +116,7 @@ export async function createJwtVerifier(
     headers: new Set(issuers.map(({ header }) => header)),
     claims(token) {
       const read = readUnverified(token);
-      return typeof read !== 'string' && trusted.has(read.iss);
+      return typeof read === 'string' ? mayBeOf(token, trusted.keys()) : trusted.has(read.iss);
     },
     verify(token, hash, header, now, limited) {
       const known = remembered.get(hash);
@@ -192,13 +191,17 @@ export async function createJwtVerifier(
     const answer = await verifyWith(set);
     if (answer) return answer;
     const newer = await keys.renew(set);
-    if (!newer) return unavailable(hash, `no keys of ${config.name}`);
+    if (!newer)
+      return unavailable(hash, `none of the keys of ${config.name} fits, and it cannot be asked for newer ones`);
     const last = newer === set ? undefined : await verifyWith(newer);
     return last ?? invalid(hash, `${about}none of its keys fits`);
 
     /** `undefined`: it may have been signed by a key that is not among these. */
     async function verifyWith(from: KeySet): Promise<Verified | Unauthenticated | undefined> {
       const candidates = await from.matching(header);
+      if (header.kid === undefined && candidates.length > MOST_TRIED_WITHOUT_KID) {
+        return invalid(hash, `${about}it has no kid, and more than ${MOST_TRIED_WITHOUT_KID} keys could be meant`);
+      }
       if (candidates.length > 0) deps.passed?.({ check: 'key' });
       for (const { id, key } of candidates) {
         const checked = await jwtVerify(token, key, { ...options, currentDate: new Date(now) }).catch(
@@ -249,7 +252,7 @@ export async function createJwtVerifier(
       deps.passed?.({ check: 'time' });
       const expires = Math.floor(exp * 1_000) + clockTolerance;
       const begins = Math.max(nbf ?? -Infinity, iat ?? -Infinity) * 1_000 - clockTolerance;
-      // As a text: a tree of small objects takes many times the memory, ten thousand times over.
+      // A tree of small objects takes many times the memory.
       const text = JSON.stringify(claims);
       const verified: VerifiedToken = {
         hash,

@@ -61,9 +61,14 @@ export function secretKey(secret: string): KeySet {
   return { ids: new Set([one.id]), matching: async () => [one] };
 }
 
+function isOne(exponent: unknown): boolean {
+  const bytes = Buffer.from(String(exponent), 'base64url');
+  return bytes.at(-1) === 1 && bytes.subarray(0, -1).every((byte) => byte === 0);
+}
+
 function isPublic(key: unknown): key is JWK {
   if (typeof key !== 'object' || key === null || Array.isArray(key)) return false;
-  // With the exponent 1 a signature is the message itself: everybody can make it.
-  const open = 'kty' in key && key.kty === 'RSA' && 'e' in key && key.e === 'AQ';
+  // With the exponent 1 a signature is the message itself: everybody can make it. Zeros may stand before it.
+  const open = 'kty' in key && key.kty === 'RSA' && 'e' in key && isOne(key.e);
   return !open && !['k', 'd', 'priv'].some((member) => member in key);
 }

@@ -114,7 +114,8 @@ function fetchedKeys(
   const closed = new AbortController();
 
   const self: Keys = {
-    current: (at) => (at - heard < maxStale ? set : undefined),
+    // Also where the clock was set back since.
+    current: (at) => (Math.abs(at - heard) < maxStale ? set : undefined),
     async load() {
       // Without a failure they are only too old because the clock has jumped, or the machine has slept.
       if (!self.current(now()) && failures === 0) await refresh();
@@ -173,7 +174,7 @@ function fetchedKeys(
       again(Math.min(age, maxStale / 2));
     } catch (error) {
       if (closed.signal.aborted) return;
-      const left = set ? heard + maxStale - now() : Infinity;
+      const left = set ? maxStale - Math.abs(now() - heard) : Infinity;
       if (left <= 0 && !ended) {
         ended = true;
         const about = { issuer: issuer.name, reason: reasonOf(error) };

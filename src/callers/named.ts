@@ -8,7 +8,7 @@ import { callerFrom } from './claims.ts';
 /** @returns whom the claims of a verified token name, or a refusal whose reason quotes no value of theirs */
 export type NameCaller = (rules: ClaimRules, claims: Readonly<Record<string, unknown>>) => Caller | Refusal;
 
-/** What was said once is not said again, as far as that can be remembered. */
+/** What was said once is not said again, and beyond so many callers nothing is. */
 const MOST_SAID = 1_000;
 
 /**
@@ -23,8 +23,8 @@ export function createNaming(logger: Pick<Logger, 'info'>): NameCaller {
       return refuse('invalid_token', { reason: `a token of ${rules.name} names no caller: ${named.fault}` });
     }
     const { caller, dropped } = named;
-    if (dropped && !said.has(caller.name)) {
-      if (said.size < MOST_SAID) said.add(caller.name);
+    if (dropped && said.size < MOST_SAID && !said.has(caller.name)) {
+      said.add(caller.name);
       logger.info(
         { caller: caller.name, issuer: rules.name, ...dropped },
         'values of the scopes claim are unknown and grant nothing',

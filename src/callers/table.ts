@@ -174,7 +174,10 @@ export function createCallerTable(
   /** Both must be valid, and name one caller unless the bearer alone does. */
   function beside(bearer: Answer | undefined, asserted: Answer | undefined): Answer | undefined {
     if (!bearer || !asserted) return bearer ?? asserted;
-    if (bearer.kind === 'refuse') return bearer;
+    if (bearer.kind === 'refuse') {
+      // One whose time alone is wrong may be outlived by what runs, for which the other still has to hold.
+      return bearer.caller && asserted.kind === 'refuse' && !asserted.caller ? asserted : bearer;
+    }
     // Where its time alone is wrong, it is still the bearer that names the caller.
     if (asserted.kind === 'refuse') return asserted.caller ? { ...asserted, caller: bearer.caller } : asserted;
     if (credentials !== 'bearer' && bearer.caller.name !== asserted.caller.name) {
@@ -195,13 +198,14 @@ export function createCallerTable(
     const within = Math.min(Math.max(now, notBefore), notAfter - 1);
     if (!trusts(certificate, within)) return wrong(certificate, 'is not trusted any more');
     const named = name(bearer, certificate);
-    if (named.kind === 'refuse' || within === now) return named;
-    const { reason } = wrong(certificate, `is out of its time: ${named.caller.name}`);
-    return { ...refuse('expired_certificate', reason === undefined ? {} : { reason }), caller: named.caller };
+    // One whose time alone is wrong may be outlived by what runs, for which the certificate still has to hold.
+    if (within === now || (named.kind === 'refuse' && named.caller === undefined)) return named;
+    const { reason } = wrong(certificate, `is out of its time: ${named.caller?.name}`);
+    return { ...refuse('expired_certificate', reason === undefined ? {} : { reason }), caller: named.caller as Caller };
   }
 
   function name(bearer: Answer | undefined, certificate: ClientCertificate): Answer {
-    if (bearer && (bearer.kind === 'refuse' || credentials === 'bearer')) return bearer;
+    if (bearer && ((bearer.kind === 'refuse' && !bearer.caller) || credentials === 'bearer')) return bearer;
     const owners = ownersOf(certificate);
     const [owner, another] = owners;
     if (owner === undefined) {
@@ -212,7 +216,7 @@ export function createCallerTable(
     if (another) return wrong(certificate, `names ${names}`);
     if (!certificate.clientAuth) return wrong(certificate, 'lacks the extended key usage clientAuth');
     if (bearer && bearer.caller !== owner) {
-      return wrong(certificate, `names ${names}, and the token ${bearer.caller.name}`);
+      return wrong(certificate, `names ${names}, and the token ${bearer.caller?.name}`);
     }
     return bearer ?? { kind: 'caller', caller: owner, token: undefined };
   }

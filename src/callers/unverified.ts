@@ -14,6 +14,25 @@ export function isJwtShape(token: string): boolean {
 }
 
 /**
+ * Another reader may take what `readUnverified` does not, such as a signature with spare bits set: it must not be asked
+ * about a token that an issuer has to judge.
+ *
+ * @param token of three parts
+ * @param issuers each an `iss`
+ * @returns whether a careless reader would find one of them in it
+ */
+export function mayBeOf(token: string, issuers: Iterable<unknown>): boolean {
+  const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString();
+  let iss: unknown;
+  try {
+    iss = (JSON.parse(payload) as { readonly iss?: unknown } | null)?.iss;
+  } catch {
+    // Then only its text can tell.
+  }
+  return [...issuers].some((issuer) => iss === issuer || payload.includes(JSON.stringify(issuer)));
+}
+
+/**
  * @param token anything
  * @returns as far as it takes to choose an issuer and its key: the header, and `iss`. Or what is wrong with the token
  */

@@ -79,7 +79,7 @@ function providersOf({ issuers, introspection }: Config): ClaimRules[] {
 /** As the tokens of a provider name callers: its section, a colon, and what claims say. */
 function ofProvider(config: Config, name: string): Caller | undefined {
   const rules = providersOf(config).find((one) => name.startsWith(`${one.name}:`));
-  if (!rules || name === `${rules.name}:` || !NAME_PART.test(name)) return undefined;
+  if (!rules || name === `${rules.name}:` || name.length > 128 || !NAME_PART.test(name)) return undefined;
   return { ...rules.policy, name, tokens: [], scopes: rules.scopes.ceiling };
 }
 

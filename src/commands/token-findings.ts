@@ -155,13 +155,15 @@ function tableFindings(token: string, answer: Answer, issuers: boolean, now: num
       { check: 'time', result: found ? 'passed' : 'refused', words: time },
     ];
   }
-  const hint = /\s/.test(token)
-    ? 'give the token alone, without "Bearer"'
-    : isMinted(token)
-      ? 'what begins with "shim_" is looked for in callers alone'
-      : isJwtShape(token) && !issuers
-        ? 'it looks like a JWT, but there are no issuers'
-        : 'it is opaque, and of nobody in callers';
+  const hint = token.startsWith('{')
+    ? 'it is JSON: give the token that is in it'
+    : /\s/.test(token)
+      ? 'give the token alone, without "Bearer"'
+      : isMinted(token)
+        ? 'what begins with "shim_" is looked for in callers alone'
+        : isJwtShape(token) && !issuers
+          ? 'it looks like a JWT, but there are no issuers'
+          : 'it is opaque, and of nobody in callers';
   return [{ check: 'table', result: 'refused', words: `${reasonOf(answer)}; ${hint}` }];
 }
 

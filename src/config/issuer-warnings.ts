@@ -1,6 +1,7 @@
 /** What is allowed of an issuer and still deserves a word. */
 import { hasScope } from '../scopes.ts';
 import type { ClaimRules } from './claim-rules.ts';
+import type { IntrospectionConfig } from './introspection.ts';
 import type { IssuerConfig } from './issuers.ts';
 import type { Path, Report } from './report.ts';
 
@@ -38,11 +39,11 @@ export function warnOfIssuers(issuers: readonly IssuerConfig[], report: Report):
     if (issuer.keys.kind === 'secret') {
       report.warning([...path, 'algorithms'], `HS256: whoever can verify tokens of "${name}" can also make them`);
     }
-    for (const audience of issuer.audience) {
-      if (audience !== issuer.issuer && !OTHERS_AUDIENCES.some((pattern) => pattern.test(audience))) continue;
+    warnOfAudience(issuer, path, report);
+    if (issuer.keys.kind === 'jwksUri' && /\/\.well-known\/(?:openid-configuration|oauth-)/.test(issuer.keys.url)) {
       report.warning(
-        [...path, 'audience'],
-        `"${audience}" looks like somebody else's: tokens that were made for others would be taken here`,
+        [...path, 'jwksUri'],
+        'this looks like a discovery document, which has no keys: call it discovery',
       );
     }
     if (issuer.keys.kind === 'discovery' && !issuer.keys.url.includes('/.well-known/')) {
@@ -64,8 +65,23 @@ export function warnOfIssuers(issuers: readonly IssuerConfig[], report: Report):
  * @param introspection of a configuration that can run
  * @param report gets the warnings
  */
-export function warnOfIntrospection(introspection: ClaimRules, report: Report): void {
+export function warnOfIntrospection(introspection: IntrospectionConfig, report: Report): void {
+  warnOfAudience(introspection, ['introspection'], report);
   warnOfCeiling(introspection, ['introspection'], report);
+}
+
+function warnOfAudience(
+  { audience, issuer }: { readonly audience: readonly string[]; readonly issuer?: string },
+  path: Path,
+  report: Report,
+): void {
+  for (const one of audience) {
+    if (one !== issuer && !OTHERS_AUDIENCES.some((pattern) => pattern.test(one))) continue;
+    report.warning(
+      [...path, 'audience'],
+      `"${one}" looks like somebody else's: tokens that were made for others would be taken here`,
+    );
+  }
 }
 
 function warnOfCeiling({ name, scopes, policy }: ClaimRules, path: Path, report: Report): void {

@@ -38,5 +38,5 @@ function withoutPort(hop: string): string {
 
 /** Without the zone of a link-local address too: it means something on one machine alone (RFC 4007 section 6). */
 function unmapped(address: string): string {
-  return /^::ffff:([\d.]+)$/i.exec(address)?.[1] ?? address.replace(/%[\w.-]+$/, '');
+  return /^::ffff:([\d.]+)$/i.exec(address)?.[1] ?? address.replace(/^([^%]+)%[\w.:-]+$/, '$1');
 }

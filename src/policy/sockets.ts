@@ -16,11 +16,17 @@ export function authorizeSocket({ name, websocket }: Caller, target: string): So
   if (target !== TARGET) return refuse('route_not_exposed');
   if (websocket === undefined) {
     return refuse('route_not_exposed', {
-      message: 'WebSocket is off for this caller. The operator can set callers[].websocket.',
+      message: `WebSocket is off for this caller. The operator can set ${whereSet(name)}.`,
       reason: `${name} has no websocket`,
     });
   }
   return { method: 'GET', template: TARGET, websocket };
+}
+
+/** A caller of a provider has the policy of its section. */
+function whereSet(name: string): string {
+  const section = /^([a-z][a-z0-9-]*):/.exec(name)?.[1];
+  return section === undefined ? 'callers[].websocket' : `policy.websocket of "${section}"`;
 }
 
 /**

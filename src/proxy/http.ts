@@ -213,6 +213,13 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
     return exchange?.res.closed ? undefined : exchange;
   }
 
+  function refuseRead(exchange: Exchange, refusal: Refusal): void {
+    if (exchange.over) return;
+    // Requests behind it, sent without waiting for the answer, end with it.
+    if (!waiting.get(exchange.req.socket)) exchange.req.read();
+    exchange.refuse(refusal);
+  }
+
   function act(exchange: Exchange, decision: Decision): void {
     exchange.about = decision.about;
     if (decision.kind === 'forward') {
@@ -223,7 +230,9 @@ export function createHttpProxy(parts: ProxyParts): HttpProxy {
     } else if (exchange.over) {
       return;
     } else if (decision.kind === 'refuse') {
-      exchange.refuse(decision);
+      // A body that came with its head is parsed by then, and its connection stays open: a new one costs more than the refusal.
+      if (exchange.unread) setImmediate(() => exchange.attempt(() => refuseRead(exchange, decision)));
+      else exchange.refuse(decision);
     } else if (decision.kind === 'metadata') {
       exchange.decided('metadata');
       answerMetadata(exchange.res, exchange.id, decision.body, decision.about.origin, exchange.closes);

@@ -6,19 +6,21 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   header_not_allowed: "The client leaves that header out, or the caller's allowHeaders gets it.",
   missing_token: 'The client has to send Authorization: Bearer <token>; a redirect or a proxy may take it away.',
   invalid_token:
-    'Compare its id with auth-shim token list; auth-shim explain --token - < FILE says what is wrong with a token.',
+    'Compare its id with auth-shim token list; auth-shim explain --token - < FILE says what is wrong with it, also of one of a provider.',
   expired_token: 'auth-shim token rotate NAME gives the caller a new one; for a token of an issuer, the client renews.',
   not_yet_valid_token: "Compare the clock of this machine with the issuer's, or wait until the token's first day.",
   invalid_certificate:
     'One credential must name one caller: look for the id of the certificate in callers[].certificates.',
   expired_certificate: 'Give the client a new certificate; if its dates are right, see the clock of this machine.',
-  insufficient_scope: "Add the scope that the reason names to the caller's scopes, if the caller is meant to have it.",
+  insufficient_scope:
+    "Add the scope that the reason names to the caller's scopes, or to map and ceiling of its provider, if it is meant to have it.",
   origin_not_allowed: 'Add the origin of the web page to listen.origins, if it is meant to call from browsers.',
   host_not_allowed: 'Add the name to listen.hosts, if it is a name of this shim.',
   session_not_allowed: "The client keeps to the caller's sessionPrefix or agent, or you widen them.",
   tool_not_allowed: "Add the tool to the caller's tools, if the caller is meant to have it.",
   upgrade_required: 'GET / is for WebSockets alone; for HTTP the base URL of the client lacks /v1.',
-  route_not_exposed: 'Add the route to routes, if it is meant to be open; else see the base URL of the client.',
+  route_not_exposed:
+    'Add the route to routes, if it is meant to be open; else see the base URL of the client; for a WebSocket websocket of the caller, or of the policy of its provider.',
   method_not_allowed: 'The client has to use a method of this route: the Allow header of the answer lists them.',
   request_timeout: 'The client or its network was too slow, or its policy was changed meanwhile: it sends it again.',
   body_too_large: "Raise limits.body, that of the route or the caller's, if such bodies are meant to come.",

@@ -358,6 +358,35 @@ void t.test('keys without a kid', async (t) => {
   t.equal(await check(jws(bare(NEXT), good)), '+ test:ci', 'they may have been replaced');
 });
 
+void t.test('what another reader might take for a token of an issuer is its own', async (t) => {
+  const { good, issuer, verifier } = await startSigner(t, [RSA]);
+  const token = jws(RSA, good);
+  const [head = '', payload = '', signature = ''] = token.split('.');
+  const claims = (text: string): boolean => verifier.claims(text as RawToken);
+  t.equal(claims(token), true);
+  for (const twisted of [
+    `${token}=`,
+    `${head}.${payload}=.${signature}`,
+    `${head}.${encode(`{"iss":"x","iss":${JSON.stringify(issuer.issuer)}}`)}.${signature}`,
+    `${head}.${encode(`{"iss":${JSON.stringify(issuer.issuer)},"iss":"x"}`)}.${signature}`,
+    `${encode('{"alg":"RS256","alg":"none"}')}.${payload}.${signature}`,
+  ])
+    t.equal(claims(twisted), true, twisted.slice(0, 40));
+  t.equal(claims(jws(RSA, { ...good, iss: `${issuer.issuer}/` })), false);
+  t.equal(claims('a.b.c'), false);
+});
+
+void t.test('a token without a kid is not tried with every key', async (t) => {
+  const many = await Promise.all(Array.from({ length: 9 }, (_, i) => makeKey(`k${i}`)));
+  const { good, check, answer } = await startSigner(t, many);
+  const [first] = many as [SigningKey];
+  const { kid: _kid, ...bare } = first;
+  t.equal(await check(jws(first, good)), '+ test:ci');
+  const nameless = jws(bare as unknown as SigningKey, good);
+  t.equal(await check(nameless), 'invalid_token');
+  t.match(await answer(nameless), { reason: 'a token of test: it has no kid, and more than 8 keys could be meant' });
+});
+
 void t.test('each issuer has its own rules', async (t) => {
   const one = await startEndpoint(t, publish([RSA]));
   const secret = 'a secret of at least thirty-two bytes';

@@ -82,7 +82,16 @@ void t.test('discovery and key set of a real provider are fetched once', async (
 void t.test('only public keys for signing are used, each with its own algorithm', async (t) => {
   const publish = publicOf(RSA);
   const oct = { kty: 'oct', kid: 'oct', alg: 'HS256', k: 'c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA' };
-  const odd = [oct, RSA, null, 'x', [], { ...publish, kid: 'open', e: 'AQ' }, { kty: 'RSA', kid: 'no modulus' }];
+  const odd = [
+    oct,
+    RSA,
+    null,
+    'x',
+    [],
+    { ...publish, kid: 'open', e: 'AQ' },
+    { ...publish, kid: 'open too', e: 'AAAB' },
+    { kty: 'RSA', kid: 'no modulus' },
+  ];
   const endpoint = await startEndpoint(
     t,
     jsonAt({
@@ -370,6 +379,7 @@ void t.test('an outage: keys hold for maxStale, a few fetches are tried, and it 
 
 void t.test('a clock that jumps costs one fetch, not the callers', async (t) => {
   const { keys, endpoint, clock } = await keepFrom(t);
+  t.equal(keys.current(clock.now - 48 * HOUR), undefined, 'also back');
   clock.now += 48 * HOUR;
   t.equal(keys.current(clock.now), undefined);
   const [first, second] = await Promise.all([keys.load(), keys.load()]);

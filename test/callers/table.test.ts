@@ -1,5 +1,6 @@
 import t from 'tap';
 import { createCallerTable, type Unauthenticated } from '../../src/callers/table.ts';
+import type { JwtVerifier, VerifiedToken } from '../../src/callers/jwt.ts';
 import { hashToken, mintToken } from '../../src/callers/token.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import type { Caller, ClientCertificate, RawToken, Token } from '../../src/types.ts';
@@ -181,6 +182,29 @@ void t.test('a bearer beside a certificate', async (t) => {
       'without a bearer it names its caller',
     );
   }
+});
+
+void t.test('an expired bearer hides nothing else that is wrong', async (t) => {
+  const table = createCallerTable([web, pinned, two], { ...rules, credentials: 'all' });
+  const expired = (certificate?: ClientCertificate) =>
+    table.find({ token: entry(PAST), ...(certificate && { certificate }) }, NOW) as Unauthenticated;
+  t.match(expired(), { code: 'expired_token', caller: { name: 'two' } });
+  t.match(expired(certificate({})), { code: 'expired_token' });
+  t.match(expired(certificate({ uris: [WEB] })), { code: 'invalid_certificate', reason: /web.*two/ });
+  const late = table.find({ token: entry(PAST), certificate: certificate({}) }, NOW + 1);
+  t.match(late, { code: 'expired_certificate', caller: { name: 'two' } });
+  const refusing = (refusal: object) =>
+    ({ headers: new Set(['cf-access-jwt-assertion']), find: () => refusal }) as unknown as JwtVerifier;
+  const beside = (refusal: object) =>
+    createCallerTable([two], undefined, { jwts: refusing(refusal) }).find(
+      { token: entry(PAST), assertion: { issuer: 'a' } as VerifiedToken },
+      NOW,
+    );
+  t.match(beside({ kind: 'refuse', code: 'invalid_token', reason: 'gone' }), { code: 'invalid_token', reason: 'gone' });
+  t.match(beside({ kind: 'refuse', code: 'expired_token', caller: web }), {
+    code: 'expired_token',
+    caller: { name: 'two' },
+  });
 });
 
 void t.test('where a certificate is required, a connection from before that has none to show', async (t) => {

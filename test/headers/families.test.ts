@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import t from 'tap';
 import { foldName, isProtectedFamily } from '../../src/headers/families.ts';
 
@@ -9,6 +11,7 @@ void t.test('foldName', async (t) => {
     ["x!openclaw#scopes$x%y&z'a*b+c^d`e|f~g", 'x-openclaw-scopes-x-y-z-a-b-c-d-e-f-g'],
     ['X-Request-ID', 'x-request-id'],
     ['', ''],
+    ['_.', '--'],
     // Lower-casing with a locale or beyond ASCII would let a look-alike through or change a name.
     ['\u212Aeep-alive', 'keep-alive'],
     ['x-\u0130d', 'x-i-d'],
@@ -45,4 +48,21 @@ void t.test('what SDKs and tracing send is no protected family', async (t) => {
     .trim()
     .split(/\s+/);
   for (const name of names) t.equal(isProtectedFamily(foldName(name)), false, name);
+});
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+void t.test('what strangers make up does not fill the memory', async (t) => {
+  const heldBy = (many: number, name: (i: number) => string): number => {
+    collect();
+    const before = process.memoryUsage().heapUsed;
+    for (let i = 0; i < many; i++) isProtectedFamily(foldName(name(i)));
+    collect();
+    return (process.memoryUsage().heapUsed - before) / 2 ** 20;
+  };
+  t.ok(heldBy(200, (i) => `X-${i}-${'a'.repeat(32_768)}`) < 3, 'long names');
+  t.ok(heldBy(50_000, (i) => `X-Name-${i}`) < 3, 'many names');
+  t.equal(isProtectedFamily(foldName('X-OpenClaw-Late')), true, 'what is not remembered is judged all the same');
+  t.equal(foldName('X_Late'), 'x-late');
 });

@@ -138,6 +138,50 @@ const CASES: readonly Case[] = [
     forwardedFor: 'fe80::1%eth0',
     client: 'fe80::1',
   },
+  {
+    name: 'a zone with a colon',
+    peer: '10.0.0.1',
+    trusted: TRUSTED,
+    forwardedFor: 'fe80::1%eth0:1',
+    client: 'fe80::1',
+  },
+  ...['fe80::1%a%b', 'fe80::1%a b', 'fe80::1%', '%eth0'].map((forwardedFor) => ({
+    name: `no zone: ${forwardedFor}`,
+    peer: '10.0.0.1',
+    trusted: TRUSTED,
+    forwardedFor,
+    client: 'malformed',
+  })),
+  {
+    name: 'a bracketed address with a long port',
+    peer: '10.0.0.1',
+    forwardedFor: '[2001:db9::1]:65535',
+    trusted: TRUSTED,
+    client: '2001:db9::1',
+  },
+  ...['[2001:db9::1]:1x', '[2001:db9::1]x', 'x[2001:db9::1]', '9.9.9.9:1x', '9.9.9.9:', 'x9.9.9.9:1'].map(
+    (forwardedFor) => ({
+      name: `no address with a port: ${forwardedFor}`,
+      peer: '10.0.0.1',
+      trusted: TRUSTED,
+      forwardedFor,
+      client: 'malformed',
+    }),
+  ),
+  ...['x::ffff:9.9.9.9', '::ffff:9.9.9.9x', '1::ffff:9.9.9.9x'].map((forwardedFor) => ({
+    name: `no mapped address: ${forwardedFor}`,
+    peer: '10.0.0.1',
+    trusted: TRUSTED,
+    forwardedFor,
+    client: 'malformed',
+  })),
+  {
+    name: 'an address that only ends like a mapped one',
+    peer: '10.0.0.1',
+    trusted: TRUSTED,
+    forwardedFor: '64:ff9b::ffff:9.9.9.9',
+    client: '64:ff9b::ffff:9.9.9.9',
+  },
 ];
 
 for (const { name, peer, forwardedFor, trusted, client } of CASES) {

@@ -62,6 +62,8 @@ void t.test('what the head says', async (t) => {
     'a',
     'x-auth-shim-callerx',
     'b',
+    'X-Forwarded-Server',
+    'as long as those of another shim',
     'X_Auth.Shim-Scopes',
     '',
     'CF-Access-JWT-Assertion',
@@ -110,7 +112,11 @@ void t.test('methods without a body', async (t) => {
     t.equal(passes([...HOST, 'Content-Length', '0'], { method }).hasBody, false, `${method} with length 0`);
     t.match(
       readHead(facts([...HOST, 'Content-Length', '1'], { method })),
-      { code: 'bad_request' },
+      {
+        code: 'bad_request',
+        message: `Bad request: a ${method} request has no body here.`,
+        reason: `a ${method} request has no body here`,
+      },
       `${method} with length`,
     );
     t.match(

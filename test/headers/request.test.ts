@@ -23,6 +23,11 @@ void t.test('what never passes', async (t) => {
   for (const name of names) t.strictSame(buildRequestHeaders([name, 'x'], [], NONE, OURS), OURS, name);
 });
 
+void t.test('a name that only has such a part passes', async (t) => {
+  for (const name of ['x-sec-fetch-site', 'X-Access-Control-List', 'X-Cookie', 'Authorization-Hint'])
+    t.strictSame(buildRequestHeaders([name, 'x'], [], NONE, OURS), [name, 'x', ...OURS], name);
+});
+
 void t.test('what Connection names is taken from the caller alone', async (t) => {
   const raw = ['X-Hop', 'a', 'x-stay', 'b', 'X-OpenClaw-Scopes', 'operator.admin'];
   const nominated = ['x-hop', 'x-openclaw-scopes', 'authorization'];
@@ -49,4 +54,5 @@ void t.test('the trace is ours; its state is the caller’s, and passes with the
   const raw = ['Traceparent', '00-x', 'TraceState', 'a=1', 'traceparent', '00-y'];
   t.strictSame(buildRequestHeaders(raw, [], NONE, OURS, true), ['TraceState', 'a=1', ...OURS]);
   t.strictSame(buildRequestHeaders(raw, [], NONE, OURS, false), OURS);
+  t.strictSame(buildRequestHeaders(raw, [], NONE, OURS), OURS);
 });

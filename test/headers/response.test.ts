@@ -35,7 +35,7 @@ void t.test('what never passes', async (t) => {
     Alt-Svc Authorization Connection Cookie Set-Cookie Keep-Alive Proxy-Authenticate Proxy-Authorization
     Proxy-Connection TE Trailer Transfer-Encoding Upgrade X-Request-Id Access-Control-Allow-Origin
     Access-Control-Allow-Credentials x-openclaw-scopes X-OpenClaw-Token X-Forwarded-User Forwarded
-    x_openclaw_scopes SET_COOKIE Tailscale-User-Login
+    x_openclaw_scopes SET_COOKIE Tailscale-User-Login RateLimit-Limit RateLimit-Remaining RateLimit-Reset
   `
     .trim()
     .split(/\s+/);
@@ -52,6 +52,8 @@ void t.test('secret names do not come back, in any spelling', async (t) => {
 void t.test('what Connection names stays on the hop, wherever the line stands', async (t) => {
   const raw = ['X-Hop', 'a', 'Connection', 'close, x-hop', 'x-Two', 'b', 'connection', '\tX-TWO'];
   t.strictSame(buildResponseHeaders(raw, NONE, []).headers, []);
+  const fine = ['Vary', 'X-Fine', 'X-Fine', 'c', 'X_Custom', 'd'];
+  t.strictSame(buildResponseHeaders([...raw, ...fine], NONE, []).headers, fine, 'and nothing else does');
 });
 
 void t.test('a body is chunked by that coding alone', async (t) => {
@@ -94,6 +96,11 @@ void t.test('what frames the body goes by its exact name', async (t) => {
 
 void t.test('a name that quotes a secret does not pass', async (t) => {
   t.strictSame(buildResponseHeaders(['X-abcdefgh', '1', 'X-B', '2'], new Set(), ['abcdefgh']).headers, ['X-B', '2']);
+});
+
+void t.test('a field that came twice is read as a list (RFC 9110 section 5.3)', async (t) => {
+  const twice = ['Content-Encoding', 'gzip', 'content-encoding', 'br', 'Content-Length', '3', 'Content-Length', '4'];
+  t.match(buildResponseHeaders(twice, NONE, []), { contentEncoding: 'gzip, br', contentLength: '3, 4' });
 });
 
 void t.test('two codings are not one, and limits are the shim’s own', async (t) => {

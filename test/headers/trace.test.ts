@@ -78,6 +78,11 @@ void t.test('a trace is begun, sampled, where there is none or none that is vali
   }
 });
 
+void t.test('an id may begin with zeros', async (t) => {
+  t.match(continueTrace(`00-0${TRACE.slice(1)}-${PARENT}-01`, ids), { traceId: `0${TRACE.slice(1)}` });
+  t.match(continueTrace(`00-${'0'.repeat(31)}1-${'0'.repeat(15)}1-01`, ids), { parentSpanId: `${'0'.repeat(15)}1` });
+});
+
 void t.test('what is sent on is valid itself', async (t) => {
   const ids = createTraceIds(randomBytes);
   const first = continueTrace(undefined, ids);
@@ -101,6 +106,15 @@ void t.test('ids are random bytes, each used once, of a pool that is filled anew
   const spans = new Set(Array.from({ length: 1_000 }, ids.spanId));
   t.equal(spans.size, 1_000);
   t.equal(pools, 2);
+  let filled = 0;
+  const exact = createTraceIds((size) => {
+    filled++;
+    return randomBytes(size);
+  });
+  for (let i = 0; i < 4096 / 8; i++) exact.spanId();
+  t.equal(filled, 1, 'to its last byte');
+  exact.spanId();
+  t.equal(filled, 2);
   const real = createTraceIds(randomBytes);
   t.match(real.traceId(), /^[0-9a-f]{32}$/);
   t.match(real.spanId(), /^[0-9a-f]{16}$/);

@@ -29,6 +29,8 @@ void t.test('a head that is whole', async (t) => {
     { authorization: undefined, protocol: undefined },
     'names have no case',
   );
+  const values = ['X-A', 'Content-Length', 'X-B', 'Sec-WebSocket-Version', 'X-C', 'Authorization', 'X-D', 'd'];
+  t.equal(reasonOf(read([...values, ...GOOD])), 'passes', 'a value is no name');
   for (const last of 'AQgw') t.equal(reasonOf(read([...without('Sec-WebSocket-Key'), 'sec-websocket-key', `${'+/'.repeat(10)}9${last}==`])), 'passes', last); // prettier-ignore
 });
 
@@ -155,4 +157,6 @@ void t.test('what asks for a WebSocket and for nothing else', async (t) => {
   for (const [lines, asks] of cases) {
     t.equal(asksForWebSocket(['Host', 'websocket', ...lines.flatMap((line) => ['uPgrade', line])]), asks, lines.join(' | ')); // prettier-ignore
   }
+  t.equal(asksForWebSocket(['X-A', 'upgrade', 'WebSocket', 'x']), false, 'a value is no name');
+  t.equal(asksForWebSocket([]), false);
 });

@@ -1,7 +1,14 @@
 import t from 'tap';
 import type { Config, GatewayAuth } from '../../src/config/config.ts';
 import type { ErrorCode } from '../../src/errors.ts';
-import { createAuthorize, exposedRoutes, type Permission } from '../../src/policy/authorize.ts';
+import {
+  createAuthorize,
+  exposedRoutes,
+  keepsPolicy,
+  keepsRoute,
+  reportsOnly,
+  type Permission,
+} from '../../src/policy/authorize.ts';
 import type { Caller, Route, Scope } from '../../src/types.ts';
 import { testConfig } from '../helpers/config.ts';
 
@@ -76,8 +83,23 @@ void t.test('the scope of /tools/invoke follows the hop', async (t) => {
   for (const auth of [TOKEN, { mode: 'password', secret: 's' } as const]) {
     t.match(ask(writer, { path, config: testConfig({ auth }) }).answer, { code: 'insufficient_scope' }, auth.mode);
   }
-  for (const auth of others)
-    t.equal(ask(writer, { path, config: testConfig({ auth }) }).answer.kind, 'permission', auth.mode);
+  for (const auth of others) {
+    const config = testConfig({ auth });
+    t.equal(ask(writer, { path, config }).answer.kind, 'permission', auth.mode);
+    t.match(ask(base, { path, config }).answer, { code: 'insufficient_scope', scope: 'operator.write' });
+    const kill = { path: '/sessions/main/kill', config };
+    t.match(ask(writer, kill).answer, { code: 'insufficient_scope', scope: 'operator.admin' }, 'no other route does');
+  }
+});
+
+void t.test('a missing scope is told with what the caller has', async (t) => {
+  const talker: Caller = { ...base, scopes: ['operator.approvals', 'operator.talk'] };
+  t.strictSame(ask(talker).answer, {
+    kind: 'refuse',
+    code: 'insufficient_scope',
+    message: 'This route needs the scope operator.write; this caller has: operator.approvals, operator.talk.',
+    scope: 'operator.write',
+  });
 });
 
 void t.test('what is not in the table', async (t) => {
@@ -88,7 +110,9 @@ void t.test('what is not in the table', async (t) => {
     ['POST', '/hooks/wake', 'route_not_exposed'],
     ['POST', '/v1/embeddings', 'route_not_exposed'],
     ['GET', '/v1/models', 'route_not_exposed'],
-    ['OPTIONS', '/nowhere', 'route_not_exposed'],
+    ...['OPTIONS', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'].map(
+      (method) => [method, '/nowhere', 'route_not_exposed'] as const,
+    ),
     ['GET', '/v1/chat/completions', 'method_not_allowed', ['POST']],
     ['HEAD', '/v1/models/openclaw', 'method_not_allowed', ['GET']],
     ['get', '/v1/models/openclaw', 'method_not_allowed', ['GET']],
@@ -98,7 +122,7 @@ void t.test('what is not in the table', async (t) => {
   ];
   for (const [method, path, code, allow] of cases) {
     const { answer, seen } = ask(admin, { method, path, config });
-    t.match(answer, { kind: 'refuse', code, ...(allow && { allow }) }, `${method} ${path}`);
+    t.strictSame(answer, { kind: 'refuse', code, ...(allow && { allow }) }, `${method} ${path}`);
     t.strictSame(seen, [], 'no route is told');
   }
   t.equal(exposedRoutes(config).length, 6);
@@ -115,10 +139,16 @@ void t.test('headers that a caller may choose', async (t) => {
     headers: ['x-openclaw-session-key', 'k', 'x-openclaw-model', 'm'],
     dropped: ['x-openclaw-agent-id'],
   });
-  t.match(ask({ ...chooser, onForbiddenHeader: 'refuse' }, { openclaw }).answer, {
+  t.strictSame(ask({ ...chooser, onForbiddenHeader: 'refuse' }, { openclaw }).answer, {
+    kind: 'refuse',
     code: 'header_not_allowed',
-    message: /x-openclaw-agent-id/,
+    message: 'This caller may not send the header x-openclaw-agent-id.',
   });
+  t.strictSame(
+    allowed({ ...writer, allowHeaders: ['x-openclaw-agent-id'] }, { openclaw }).headers,
+    ['x-openclaw-agent-id', 'a'],
+    'an agent may be chosen where none is pinned',
+  );
   t.equal(
     ask({ ...chooser, onForbiddenHeader: 'refuse' }, { openclaw: { 'x-openclaw-model': 'm' } }).answer.kind,
     'permission',
@@ -135,13 +165,22 @@ void t.test('a pinned agent is nobody’s choice', async (t) => {
     dropped: ['x-openclaw-agent-id'],
   });
   const strict: Caller = { ...pinned, onForbiddenHeader: 'refuse' };
-  t.match(ask(strict, { openclaw: { 'x-openclaw-agent-id': 'other' } }).answer, { code: 'header_not_allowed' });
+  t.match(ask(strict, { openclaw: { 'x-openclaw-agent-id': 'other' } }).answer, {
+    code: 'header_not_allowed',
+    message: 'This caller is bound to the agent "main".',
+  });
   t.strictSame(allowed(strict, { openclaw: { 'x-openclaw-agent-id': 'main' } }).headers, headers);
   t.strictSame(allowed(pinned, { openclaw: { 'x-openclaw-session-key': 'agent:main:x' } }).headers, [
     'x-openclaw-session-key',
     'agent:main:x',
     ...headers,
   ]);
+  const model = { 'x-openclaw-model': 'm', 'x-openclaw-agent-id': 'main' };
+  t.strictSame(
+    allowed({ ...strict, allowHeaders: ['x-openclaw-agent-id', 'x-openclaw-model'] }, { openclaw: model }),
+    { ...allowed(strict), headers: ['x-openclaw-model', 'm', ...headers] },
+    'what else it may choose goes with it',
+  );
   for (const key of ['x', 'agent:other:x', ':agent:other:x', 'AGENT:other:x', '']) {
     t.match(ask(pinned, { openclaw: { 'x-openclaw-session-key': key } }).answer, { code: 'session_not_allowed' }, key);
   }
@@ -170,6 +209,7 @@ void t.test('whose session a path names', async (t) => {
   const custom: readonly Route[] = [
     { method: 'GET', template: '/{area}/{key}/preview', scope: 'operator.read' },
     { method: 'GET', template: '/sessions/all', scope: 'operator.read' },
+    { method: 'GET', template: '/other/sessions/{page}', scope: 'operator.read' },
   ];
   const config = testConfig({ routes: custom });
   const cases: readonly (readonly [path: string, ok: boolean, method?: string])[] = [
@@ -184,6 +224,7 @@ void t.test('whose session a path names', async (t) => {
     ['/sessions/agent:main:a-1/preview', true],
     ['/sessions/all', false],
     ['/other/agent:main:b-1/preview', true],
+    ['/other/sessions/7', true],
   ];
   for (const [path, ok, method = 'GET'] of cases) {
     const { answer } = ask(prefixed, { method, path, config });
@@ -200,7 +241,14 @@ void t.test('a caller with a pin may not use the routes whose bodies name agent 
   for (const pin of [{ agent: 'main' }, { sessionPrefix: 'alice-' }]) {
     const pinned: Caller = { ...admin, ...pin };
     for (const path of ['/tools/invoke', '/hooks/agent']) {
-      t.match(ask(pinned, { path, config }).answer, { code: 'session_not_allowed' }, path);
+      t.match(
+        ask(pinned, { path, config }).answer,
+        {
+          code: 'session_not_allowed',
+          message: 'A caller bound to an agent or a session may not use this route.',
+        },
+        path,
+      );
     }
     t.match(ask(pinned, { path: '/tools/invoke' }).answer, { code: 'session_not_allowed' }, 'the default route');
     t.match(
@@ -229,4 +277,85 @@ void t.test('tools open /tools/invoke, and nothing else', async (t) => {
   const config = testConfig({ closedRoutes, routes: [{ ...route, template: '/tools/{name}' }] });
   t.match(ask({ ...writer, tools: ['x'] }, { path: '/tools/invoke', config }).answer, { code: 'route_not_exposed' });
   t.equal(allowed({ ...writer, tools: ['x'] }, { path: '/tools/other', config }).tools, undefined);
+});
+
+void t.test('a missing scope is only reported, for a while', async (t) => {
+  const reported: Caller = { ...base, reportOnlyUntil: NOW + 1 };
+  const { answer, seen } = ask(reported);
+  t.match(answer, { kind: 'permission', wouldRefuse: 'insufficient_scope', route: { scope: 'operator.write' } });
+  t.strictSame(seen, ['/v1/chat/completions']);
+  t.notOk('wouldRefuse' in ask({ ...reported, scopes: ['operator.write'] }).answer, 'nothing is missing');
+  t.match(
+    ask({ ...reported, reportOnlyUntil: NOW }).answer,
+    { code: 'insufficient_scope' },
+    'until then, and not then',
+  );
+
+  // Only the scope: pins and headers are refused as ever.
+  const strict: Caller = { ...reported, sessionPrefix: 'a-', onForbiddenHeader: 'refuse' };
+  const history = { method: 'GET', path: '/sessions/b-1/history' };
+  t.match(ask(strict, history).answer, { code: 'session_not_allowed' });
+  const refused = ask(strict, { openclaw: { 'x-openclaw-model': 'm' } }).answer;
+  t.match(refused, { kind: 'refuse', code: 'header_not_allowed' });
+  t.notOk('wouldRefuse' in refused);
+
+  // Never what an administrator can do, nor with the secret of the webhooks, nor a tool that nobody has looked at.
+  const hook: Route = { method: 'POST', template: '/hooks/wake', scope: 'operator.write', hooksToken: 'h' };
+  const config = testConfig({ auth: { mode: 'none' }, routes: [hook] });
+  for (const path of ['/sessions/main/kill', '/hooks/wake', '/tools/invoke'])
+    t.match(ask(reported, { path, config }).answer, { kind: 'refuse', code: 'insufficient_scope' }, path);
+});
+
+const READ: Route = { method: 'GET', template: '/v1/models', scope: 'operator.read' };
+
+void t.test('which scopes are only reported', async (t) => {
+  const until = (reportOnlyUntil?: number): Caller => ({ ...base, ...(reportOnlyUntil && { reportOnlyUntil }) });
+  t.equal(reportsOnly(until(NOW), READ, NOW - 1), true);
+  t.equal(reportsOnly(until(NOW), READ, NOW), false);
+  t.equal(reportsOnly(until(), READ, NOW), false, 'never by default');
+  t.equal(reportsOnly(until(NOW), { ...READ, scope: 'operator.admin' }, NOW - 1), false);
+  t.equal(reportsOnly(until(NOW), { ...READ, hooksToken: 'h' }, NOW - 1), false);
+});
+
+void t.test('whether a route is still a caller’s', async (t) => {
+  const invoke: Route = { method: 'POST', template: '/tools/invoke', scope: 'operator.admin' };
+  const tooled = (...tools: readonly string[]): Caller => ({ ...base, tools });
+  t.equal(keepsRoute(writer, READ, undefined), true);
+  t.equal(keepsRoute(base, READ, undefined), false);
+  t.equal(keepsRoute({ ...writer, tools: ['a'] }, READ, undefined), true, 'tools are of one route alone');
+  t.equal(keepsRoute(tooled('a', 'b', 'c'), invoke, ['a', 'b']), true);
+  t.equal(keepsRoute(tooled('a'), invoke, ['a', 'b']), false, 'it may invoke either of them');
+  t.equal(keepsRoute(base, invoke, ['a']), false);
+  t.equal(keepsRoute(base, invoke, []), false, 'it may not invoke any more');
+  t.equal(keepsRoute(admin, invoke, undefined), true);
+  t.equal(keepsRoute({ ...admin, tools: ['a'] }, invoke, undefined), false, 'its body was not looked at');
+});
+
+void t.test('whether headers that were built still tell the truth', async (t) => {
+  const before: Caller = {
+    ...base,
+    scopes: ['operator.read', 'operator.talk'],
+    allowHeaders: ['x-openclaw-model', 'x-openclaw-session-key'],
+    agent: 'main',
+    sessionPrefix: 'a-',
+  };
+  const { agent: _, ...unpinned } = before;
+  const { sessionPrefix: __, ...free } = before;
+  const cases: readonly (readonly [name: string, now: Caller, keeps: boolean])[] = [
+    ['nothing has changed', before, true],
+    ['nothing has changed, read again', { ...before }, true],
+    ['a greater scope', { ...before, scopes: ['operator.write'] }, true],
+    ['a scope more', { ...before, scopes: [...before.scopes, 'operator.approvals'] }, true],
+    ['one scope is gone', { ...before, scopes: ['operator.read'] }, false],
+    ['every scope is gone', { ...before, scopes: [] }, false],
+    ['a header more', { ...before, allowHeaders: [...before.allowHeaders, 'x-openclaw-agent-id'] }, true],
+    ['one header is gone', { ...before, allowHeaders: ['x-openclaw-model'] }, false],
+    ['another agent', { ...before, agent: 'other' }, false],
+    ['no agent', unpinned, false],
+    ['another prefix', { ...before, sessionPrefix: 'b-' }, false],
+    ['no prefix', free, false],
+    ['other limits and tokens', { ...before, limits: { streams: 1 }, tokens: [] }, true],
+  ];
+  for (const [name, now, keeps] of cases) t.equal(keepsPolicy(before, now), keeps, name);
+  t.equal(keepsPolicy(base, { ...base, agent: 'main' }), false, 'an agent is pinned by now');
 });

@@ -124,3 +124,15 @@ void t.test('an added template opens nothing of a default route that is closed',
   );
   t.equal(again('/tools/invoke')?.get('POST')?.scope, 'operator.read', 'closed, and added anew');
 });
+
+void t.test('a path that is written out comes before every parameter', async (t) => {
+  const routes: readonly Route[] = [
+    { method: 'GET', template: '/files/{id}', scope: 'operator.read' },
+    { method: 'GET', template: '/files/secret', scope: 'operator.admin' },
+  ];
+  for (const table of [routes, routes.toReversed()]) {
+    const found = compileRoutes([], table);
+    t.equal(found('/files/secret')?.get('GET')?.scope, 'operator.admin');
+    t.equal(found('/files/other')?.get('GET')?.scope, 'operator.read');
+  }
+});

@@ -71,3 +71,14 @@ for (const [name, { caller, mine, others }] of Object.entries(CASES)) {
       t.match(checkSessionKey(caller, key), { code: 'session_not_allowed' }, JSON.stringify(key));
   });
 }
+
+void t.test('what a key must look like is told', async (t) => {
+  const cases: readonly (readonly [caller: Caller, key: string, message: string])[] = [
+    [prefixed, 'alice-x/y', 'The session key may have only letters, digits and . _ : @ -'],
+    [prefixed, 'bob-1', 'The session key must begin with "alice-".'],
+    [pinned, 'agent:other:x', 'The session key must begin with "agent:main:".'],
+    [both, 'agent:main:bob-1', 'The session key must begin with "agent:main:alice-".'],
+  ];
+  for (const [caller, key, message] of cases)
+    t.strictSame(checkSessionKey(caller, key), { kind: 'refuse', code: 'session_not_allowed', message }, key);
+});

@@ -63,6 +63,22 @@ void t.test('bodies that do not', async (t) => {
       JSON.stringify(body.toString('latin1')),
     );
   }
+  const words: readonly (readonly [body: string, message: string])[] = [
+    ['{', 'The body must be JSON in UTF-8, without a content coding.'],
+    ['[]', 'The body must be a JSON object.'],
+    ['{"tool":"cron","tool":"x"}', 'The body has a duplicate key.'],
+    ['{"tool":"x","name":"x"}', 'The body has both "tool" and "name".'],
+    ['{"tool":1}', 'The body must name the tool as a string in "tool".'],
+  ];
+  for (const [body, message] of words) {
+    const refusal = { kind: 'refuse', code: 'bad_request', message, reason: message };
+    t.strictSame(checkToolBody(TOOLS, Buffer.from(body)), refusal, 'what is wrong is told, and logged');
+  }
+  t.strictSame(checkToolBody(TOOLS, Buffer.from('{"tool":"cron"}')), {
+    kind: 'refuse',
+    code: 'tool_not_allowed',
+    message: 'This caller may invoke only: session_status, agents_list.',
+  });
   t.match(checkToolBody([], Buffer.from('{"tool":"x"}')), { code: 'tool_not_allowed' }, 'an empty list opens nothing');
 });
 

@@ -67,6 +67,23 @@ void t.test('F10 100 comes only after the gate, and the headers of the hop are t
   t.equal(gateway.text, POST_BYTES(new URL(gateway.url).port, 'content-length: 7', BODY));
 });
 
+void t.test(
+  'F13 a refused request whose body came with it keeps the connection, one whose body is to come does not',
+  async (t) => {
+    const { port } = await startStack(t);
+    const raw = await openRaw(t, port);
+    raw.send(post(CL, BODY, TOKENS.reader));
+    const refused = await raw.until((text) => text.includes('insufficient_scope'));
+    t.match(refused, /^HTTP\/1\.1 403 .*\r\nconnection: keep-alive\r\n/is);
+    raw.send(get('/v1/models', '', TOKENS.reader));
+    t.match(await raw.until((text) => text.includes('"list"')), /HTTP\/1\.1 200 OK/);
+
+    const waiting = await openRaw(t, port);
+    waiting.send(post(CL, BODY.slice(1), TOKENS.reader));
+    t.match(await waiting.until((text) => text.includes('insufficient_scope')), /\r\nconnection: close\r\n/i);
+  },
+);
+
 void t.test('F20 two callers with the same request never share an answer', async (t) => {
   const gateway = await startRawGateway(t, { onRequest: () => undefined });
   const { port } = await startStack(t, { gatewayUrl: gateway.url });
