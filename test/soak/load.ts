@@ -14,6 +14,9 @@ const HELD_MS = 6_000;
 /** Longer than everything here takes, also where a machine with other work holds shim, gateway and this process up. */
 const STUCK_MS = 60_000;
 
+/** Everything here is over by then on a machine that has nothing else to do. */
+const LONG_MS = 10_000;
+
 interface Kind {
   readonly name: string;
   readonly perSecond: number;
@@ -54,6 +57,8 @@ export interface Account {
   readonly lost: Map<string, number>;
   /** The lost ones, each with its time. */
   readonly cases: string[];
+  /** Those that took long, each with its time. */
+  readonly slow: string[];
   /** Milliseconds of the slowest, by kind. */
   readonly slowest: Map<string, number>;
 }
@@ -72,6 +77,7 @@ export function createLoad(world: World): Load {
     ended: new Map(),
     lost: new Map(),
     cases: [],
+    slow: [],
     slowest: new Map(),
   };
   const count = (of: Map<string, number>, name: string): unknown => of.set(name, (of.get(name) ?? 0) + 1);
@@ -84,6 +90,8 @@ export function createLoad(world: World): Load {
     const outcome = await Promise.race([run(nth), stuck]);
     clearTimeout(timer);
     const took = Math.round(performance.now() - began);
+    if (took > LONG_MS)
+      account.slow.push(`${name}: ${outcome} after ${took} ms, begun at ${Math.round(began / 1000)} s`);
     account.slowest.set(name, Math.max(took, account.slowest.get(name) ?? 0));
     const during = (spans: readonly Span[]): boolean =>
       spans.some(({ from, to }) => began < to && performance.now() > from);

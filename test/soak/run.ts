@@ -101,6 +101,8 @@ function report(): boolean {
   table('ended by a kill or a revocation', ended);
   table('lost', lost);
   for (const one of load.account.cases.slice(0, 20)) console.log(`    ${one}`);
+  console.log(`took more than 10 s: ${load.account.slow.length}`);
+  for (const one of load.account.slow.slice(0, 20)) console.log(`    ${one}`);
   table(SLOWEST, load.account.slowest);
   console.log(`finished requests by the shim's own count: ${counted}`);
 

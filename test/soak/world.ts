@@ -76,8 +76,11 @@ export async function startWorld(): Promise<World> {
   const abandon = (): void => {
     shim.kill('SIGKILL');
     gateway.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
   };
   process.once('exit', abandon);
+  // A signal ends a process without that event.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
   const waiting = new Map<string, (line: Record<string, unknown>) => void>();
   const next = (msg: string): Promise<Record<string, unknown>> =>
     Promise.race([
