@@ -1,5 +1,16 @@
 /** The text of a configuration file as a tree, and the way back from a path in it to line and column. */
-import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument, visit, type Document, type Node } from 'yaml';
+import {
+  LineCounter,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  parseDocument,
+  visit,
+  type Document,
+  type Node,
+  type YAMLError,
+} from 'yaml';
 import { ConfigError, type ConfigIssue } from './config.ts';
 import type { Path } from './report.ts';
 
@@ -47,7 +58,7 @@ export function readDocument(file: string, text: string): ConfigDocument {
     const issues = faults.map((fault): ConfigIssue => ({
       level: 'error',
       path: '',
-      message: fault.code === 'MULTIPLE_DOCS' ? 'the file holds more than one YAML document' : fault.message,
+      message: wordsOf(fault),
       ...position(fault.pos[0]),
     }));
     throw new ConfigError(file, issues);
@@ -68,6 +79,20 @@ export function readDocument(file: string, text: string): ConfigDocument {
       return node?.range ? position(node.range[0]) : undefined;
     },
   };
+}
+
+/** In place of the library's words that quote the file: what stands there may be a secret that somebody typed. */
+const WORDS: Partial<Record<YAMLError['code'], string>> = {
+  MULTIPLE_DOCS: 'the file holds more than one YAML document',
+  TAG_RESOLVE_FAILED: 'a tag ("!") is not taken here; a text that begins so needs quotes',
+  BAD_COLLECTION_TYPE: 'a tag ("!") is not taken here; a text that begins so needs quotes',
+  BAD_DIRECTIVE: 'a directive ("%") is not taken here; a text that begins so needs quotes',
+  BAD_DQ_ESCAPE: 'not an escape ("\\") of a text in double quotes; single quotes have none',
+};
+
+/** What stands behind a colon is what was found. */
+function wordsOf({ code, message }: YAMLError): string {
+  return WORDS[code] ?? (code === 'UNEXPECTED_TOKEN' ? message.replace(/(?<=\w): .*$/s, '') : message);
 }
 
 /** What the library would let pass, or tell without its place. */

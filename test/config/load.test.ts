@@ -102,6 +102,16 @@ stream: { heartbeat: 15 }
   ]);
 });
 
+void t.test('what was typed for a secret is not shown where it breaks the text', async (t) => {
+  const typed = 'Zk3mQ8vT1xYw0pLs';
+  for (const mark of ['>', '|', '!', '!!', '!x!', '!<', '%', '"\\', '"" ', '- ? ', '[]']) {
+    const text = textOf({ drain: `\n  timeout: ${mark}${typed}` });
+    const faults = await faultsOf(text);
+    t.ok(faults.length > 0, mark);
+    t.notMatch(faults.join('\n'), /Zk3m|T1xY|0pLs/, mark);
+  }
+});
+
 const NOT_A_CONFIGURATION: readonly { name: string; text: string; says: readonly RegExp[] }[] = [
   { name: 'empty', text: '', says: [/^the file is empty$/] },
   { name: 'comments alone', text: '# nothing\n', says: [/^the file is empty$/] },
@@ -110,7 +120,7 @@ const NOT_A_CONFIGURATION: readonly { name: string; text: string; says: readonly
   { name: 'does not parse', text: 'gateway: [\n', says: [/^2:1: Flow sequence/] },
   { name: 'duplicate keys', text: `${textOf()}gateway: {}\n`, says: [/^2:1: Map keys must be unique/] },
   { name: 'two documents', text: `${textOf()}---\na: 1\n`, says: [/^2:1: the file holds more than one YAML document/] },
-  { name: 'unknown tag', text: textOf({ drain: '!go {}' }), says: [/^2:8: Unresolved tag: !go/] },
+  { name: 'unknown tag', text: textOf({ drain: '!go {}' }), says: [/^2:8: a tag \("!"\) is not taken here/] },
   { name: 'alias without anchor', text: textOf({ drain: '*nothing' }), says: [/^2:8: this alias has no anchor/] },
   {
     name: '__proto__',

@@ -1,13 +1,31 @@
 /** The page about clients, before the stand-in; test/gateway runs it before real gateways. */
 import t from 'tap';
-import { clientCases } from '../helpers/clients.ts';
+import { clientCases, PACKAGES, TRIED } from '../helpers/clients.ts';
 import { codeOf, section, textOf } from '../helpers/pages.ts';
+import { startSockets } from '../helpers/sockets.ts';
 import { startStack, TOKENS } from '../helpers/stack.ts';
 
 const { reader, writer } = TOKENS;
 
-const { url } = await startStack(t);
+const { url } = await startSockets(t);
 await clientCases(t, { url, reader, writer, reply: 'Hello from OpenClaw.', finishes: false });
+
+void t.test('the table of what was tried has what is run, in the version that is installed', async (t) => {
+  const rows = [
+    ...section(textOf('docs/clients.md'), 'What was tried').matchAll(/^\| \[(.+?)\]\(.*?\) +\| (.+?) +\|/gm),
+  ];
+  const byName = (a = '', b = ''): number => a.localeCompare(b);
+  t.same(rows.map(([, name]) => name).toSorted(byName), TRIED.toSorted(byName));
+  for (const [, name = '', version] of rows) {
+    const packages = PACKAGES[name];
+    if (!packages) continue;
+    const installed = packages.map((one) => {
+      const { version: found } = JSON.parse(textOf(`node_modules/${one}/package.json`)) as { version: string };
+      return `${one} ${found}`;
+    });
+    t.equal(version, installed.join(', '));
+  }
+});
 
 void t.test('the headers that a page may send are those of the preflight', async (t) => {
   const origin = 'https://app.example';

@@ -8,17 +8,28 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { properties } from './properties.ts';
 import { oneRequestForTwoReaders, streamsArriveAsTheyAre } from './sockets.ts';
+import { betweenTwoEventsAlone, endsAreToldBetweenTwoEvents } from './streams.ts';
+import { connectsAreOurs, errorsNameNoDevice, scopesGrowTogether, textsLoadOrSayWhere } from './texts.ts';
 
 type Property = fc.IProperty<unknown> | fc.IAsyncProperty<unknown>;
-type Seeds = Record<string, { readonly seed: number; readonly path: string }[]>;
+type Seeds = Record<string, { readonly seed: number; readonly path: string; readonly counterexample?: string }[]>;
 
 const KEPT = join(import.meta.dirname, 'seeds.json');
 const seeds = JSON.parse(readFileSync(KEPT, 'utf8')) as Seeds;
+const ALONE = {
+  ...properties,
+  'scopes grow together': scopesGrowTogether,
+  'texts load, or say where they are wrong': textsLoadOrSayWhere,
+  'connects are ours': connectsAreOurs,
+  'errors name no device': errorsNameNoDevice,
+  'between two events alone something may be said': betweenTwoEventsAlone,
+};
 const OVER_SOCKETS = {
   'what is forwarded is one request for two readers': oneRequestForTwoReaders,
   'streams arrive as they are': streamsArriveAsTheyAre,
+  'ends are told between two events': endsAreToldBetweenTwoEvents,
 };
-const count = Object.keys(properties).length + Object.keys(OVER_SOCKETS).length;
+const count = Object.keys(ALONE).length + Object.keys(OVER_SOCKETS).length;
 const total = Number(process.env.AUTH_SHIM_FUZZ_MS ?? 0);
 const seed = Number(process.env.AUTH_SHIM_FUZZ_SEED ?? 20260328);
 const how = (few: number): fc.Parameters<unknown> =>
@@ -26,7 +37,7 @@ const how = (few: number): fc.Parameters<unknown> =>
     ? { seed, numRuns: Number.MAX_SAFE_INTEGER, interruptAfterTimeLimit: total / count, markInterruptAsFailure: false }
     : { seed, numRuns: few };
 
-for (const [name, property] of Object.entries(properties)) {
+for (const [name, property] of Object.entries(ALONE)) {
   void t.test(name, async (t) => hold(t, name, property as Property, 100));
 }
 for (const [name, start] of Object.entries(OVER_SOCKETS)) {
@@ -41,7 +52,11 @@ async function hold(t: Test, name: string, property: Property, few: number): Pro
   const found = await fc.check(property as fc.IAsyncProperty<unknown>, how(few));
   if (found.failed && found.counterexamplePath !== null) {
     t.comment(fc.defaultReportMessage(found as never));
-    (seeds[name] ??= []).push({ seed: found.seed, path: found.counterexamplePath });
+    (seeds[name] ??= []).push({
+      seed: found.seed,
+      path: found.counterexamplePath,
+      counterexample: fc.stringify(found.counterexample),
+    });
     if (total > 0) writeFileSync(KEPT, `${JSON.stringify(seeds, undefined, 2)}\n`);
   }
   t.notOk(found.failed, found.failed ? (fc.defaultReportMessage(found as never) ?? name) : name);

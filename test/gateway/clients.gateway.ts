@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { clientCases } from '../helpers/clients.ts';
-import { CALLERS, REPLY, shimBefore } from './hop.ts';
 import { startGateway } from './gateway.ts';
+import { REPLY } from './hop.ts';
+import { RELAYED, relayBefore } from './relay.ts';
 import { since, VERSION } from './version.ts';
 
 const MODE = 'token';
@@ -15,11 +16,11 @@ t.teardown(() => rm(workspace, { recursive: true, force: true }));
 const agents = { defaults: { workspace, model: { primary: 'stub/stub' }, models: { 'stub/stub': {} } } };
 const gateway = await startGateway({ version: VERSION, auth: { mode: MODE }, config: { agents } });
 t.teardown(() => gateway.stop());
-const { url } = await shimBefore(t, gateway, MODE);
+const { url } = await relayBefore(t, gateway, MODE);
 await clientCases(t, {
   url,
-  reader: CALLERS.reader,
-  writer: CALLERS.writer,
+  reader: RELAYED.reader,
+  writer: RELAYED.writer,
   reply: REPLY,
   finishes: since('2026.5.28'),
 });

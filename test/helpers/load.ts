@@ -27,6 +27,8 @@ export interface Question {
   /** The caller's own address. */
   readonly from?: string;
   readonly agent?: Agent;
+  /** Milliseconds after which it hangs; 15 s unless told otherwise. */
+  readonly limit?: number;
   /** Is told when the answer has begun. */
   readonly onHead?: () => void;
 }
@@ -40,7 +42,17 @@ const HANGS_MS = 15_000;
  * @returns what became of it; it never rejects
  */
 export function ask(port: number, question: Question): Promise<Answer> {
-  const { method = 'GET', path = '/v1/models', token, body, bodyAfter, from, agent, onHead } = question;
+  const {
+    method = 'GET',
+    path = '/v1/models',
+    token,
+    body,
+    bodyAfter,
+    from,
+    agent,
+    onHead,
+    limit = HANGS_MS,
+  } = question;
   const began = performance.now();
   return new Promise((resolve) => {
     let status = 0;
@@ -63,7 +75,7 @@ export function ask(port: number, question: Question): Promise<Answer> {
       const code = /^\{"error":\{[^]*"code":"(\w+)"/.exec(text)?.[1];
       resolve({ path, status, code, whole, headers, body: text, began, ended: performance.now() });
     };
-    const timer = setTimeout(() => req.destroy(new Error('it hangs')), HANGS_MS);
+    const timer = setTimeout(() => req.destroy(new Error('it hangs')), limit);
     req.on('response', (res) => {
       status = res.statusCode ?? 0;
       headers = res.headers;
