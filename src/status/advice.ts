@@ -19,8 +19,7 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   session_not_allowed: "The client keeps to the caller's sessionPrefix or agent, or you widen them.",
   tool_not_allowed: "Add the tool to the caller's tools, if the caller is meant to have it.",
   upgrade_required: 'GET / is for WebSockets alone; for HTTP the base URL of the client lacks /v1.',
-  route_not_exposed:
-    'Add the route to routes, if it is meant to be open; a WebSocket needs websocket of its caller.',
+  route_not_exposed: 'Add the route to routes, if it is meant to be open; a WebSocket needs websocket of its caller.',
   method_not_allowed: 'The client has to use a method of this route: the Allow header of the answer lists them.',
   request_timeout: 'The client or its network was too slow, or its policy was changed meanwhile: it sends it again.',
   body_too_large: "Raise limits.body, that of the route or the caller's, if such bodies are meant to come.",
