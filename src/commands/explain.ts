@@ -1,7 +1,7 @@
 /** `auth-shim explain`: what would become of a request, and why. */
 import { createCallerTable, type Answer } from '../callers/table.ts';
 import { NAME_PART } from '../config/claim-path.ts';
-import type { ClaimRules } from '../config/claim-rules.ts';
+import { providersOf, type ClaimRules } from '../config/claim-rules.ts';
 import type { Config } from '../config/config.ts';
 import { errorBody, ERRORS, refuse } from '../errors.ts';
 import type { Decision, Forward, Upgrade } from '../decision.ts';
@@ -54,7 +54,7 @@ export async function runExplain(world: World, options: ExplainOptions): Promise
   const caller = config.callers.find(({ name }) => name === as) ?? ofProvider(config, as);
   if (!caller) {
     const names = config.callers.map(({ name }) => name).join(', ');
-    const sections = providersOf(config).map(({ name }) => `${name}:…`);
+    const sections = providersOf<ClaimRules>(config).map(({ name }) => `${name}:…`);
     const issued = sections.length > 0 ? `; and of providers: ${sections.join(', ')}` : '';
     world.stderr(`no caller is named "${as}"; there are: ${names || 'none'}${issued}\n`);
     return EXIT.usage;
@@ -72,13 +72,9 @@ export async function runExplain(world: World, options: ExplainOptions): Promise
   return report.decision === 'forward' ? EXIT.ok : EXIT.no;
 }
 
-function providersOf({ issuers, introspection }: Config): ClaimRules[] {
-  return [...issuers, ...(introspection ? [introspection] : [])];
-}
-
 /** As the tokens of a provider name callers: its section, a colon, and what claims say. */
 function ofProvider(config: Config, name: string): Caller | undefined {
-  const rules = providersOf(config).find((one) => name.startsWith(`${one.name}:`));
+  const rules = providersOf<ClaimRules>(config).find((one) => name.startsWith(`${one.name}:`));
   if (!rules || name === `${rules.name}:` || name.length > 128 || !NAME_PART.test(name)) return undefined;
   return { ...rules.policy, name, tokens: [], scopes: rules.scopes.ceiling };
 }

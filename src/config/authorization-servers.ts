@@ -1,7 +1,7 @@
 /** Whom a client can get a token from that is taken here, and what it can ask for there. Pure. */
 import { hasScope, expandScopes, intersectScopes } from '../scopes.ts';
 import type { Scope } from '../types.ts';
-import type { ClaimRules } from './claim-rules.ts';
+import { providersOf, type ClaimRules } from './claim-rules.ts';
 import type { Config } from './config.ts';
 
 type Providers = Pick<Config, 'issuers' | 'introspection'>;
@@ -53,7 +53,7 @@ function askable({ issuers }: Providers) {
 }
 
 function sections(config: Providers): ClaimRules[] {
-  return [...askable(config), ...(config.introspection ? [config.introspection] : [])];
+  return providersOf<ClaimRules>({ ...config, issuers: askable(config) });
 }
 
 /** What each value would grant without the ceiling; those that grant nothing under it are left out. */

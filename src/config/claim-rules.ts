@@ -27,6 +27,20 @@ export interface ClaimRules {
   readonly policy: Omit<Caller, 'name' | 'tokens' | 'certificates' | 'onBehalf' | 'scopes'>;
 }
 
+/**
+ * @param config sections that may be there
+ * @returns all sections whose callers come by claims, issuers first
+ */
+export function providersOf<T extends object>({
+  issuers,
+  introspection,
+}: {
+  readonly issuers: readonly T[];
+  readonly introspection?: T | undefined;
+}): T[] {
+  return introspection ? [...issuers, introspection] : [...issuers];
+}
+
 const NAME = 'expected a name of 1 to 32 of a-z 0-9 -, beginning with a letter';
 const VALUE = 'expected 1 to 512 characters of visible ASCII, exactly as the tokens have it';
 const CLAIM = 'expected a claim such as scope or realm_access.roles, or a list of steps';

@@ -4,6 +4,7 @@ import { ConfigError, type Address, type Config, type ConfigIssue, type DeviceSt
 import { buildAdmin } from './admin.ts';
 import { buildAudit } from './audit.ts';
 import { buildCallers } from './callers.ts';
+import { providersOf, type ClaimRules } from './claim-rules.ts';
 import { issuesOf, readCallersFile, type CallersPlace } from './callers-file.ts';
 import { readDocument } from './document.ts';
 import { buildDeviceStore, buildGatewayAuth } from './gateway.ts';
@@ -97,7 +98,8 @@ export async function loadDevices(file: string, world: ConfigWorld): Promise<Dev
   refuseFaultsOfText(file, examined);
   const { raw, named } = examined;
   const { callers, issuers, introspection } = named;
-  const names = [...callers, ...issuers, ...(introspection ? [introspection] : [])].map(({ name }) => name);
+  const providers = providersOf<ClaimRules>({ issuers, introspection });
+  const names = [...callers, ...providers].map(({ name }) => name);
   return { names, deviceStore: buildDeviceStore(raw.gateway?.deviceStore, file, world) };
 }
 

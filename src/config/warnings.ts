@@ -4,6 +4,7 @@ import { hasScope } from '../scopes.ts';
 import type { Caller } from '../types.ts';
 import { isWildcard } from './address.ts';
 import { authorizationServers } from './authorization-servers.ts';
+import { providersOf, type ClaimRules } from './claim-rules.ts';
 import type { Config, GatewayAuth } from './config.ts';
 import type { Report } from './report.ts';
 import { formatInstant } from './units.ts';
@@ -159,7 +160,7 @@ function warnOfCaller(caller: Caller, index: number, auth: GatewayAuth, now: num
  * @returns whether the shim connects to the gateway for any, with a device of theirs
  */
 export function hasRelays({ callers, issuers, introspection }: WhoCalls): boolean {
-  const policies = [...issuers, ...(introspection ? [introspection] : [])].map(({ policy }) => policy);
+  const policies = providersOf<ClaimRules>({ issuers, introspection }).map(({ policy }) => policy);
   return [...callers, ...policies].some(({ websocket }) => websocket === 'relay');
 }
 

@@ -1,11 +1,11 @@
 /** Upgrades that become no tunnel: the caller gets the shim's answer alone, and the gateway's connection ends. */
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import { numOpenSockets } from 'http-proxy-3';
 import t, { type Test } from 'tap';
 import type { ErrorCode } from '../../src/errors.ts';
 import { answerWith, startRawGateway } from '../helpers/raw-gateway.ts';
 import { openRaw, sendRaw, type RawConnection } from '../helpers/raw.ts';
+import { freePort } from '../helpers/redis.ts';
 import { ACCEPT, ANSWER_101, startFront, switching, upgrade, type Opened } from '../helpers/tunnel.ts';
 
 interface AnswerCase {
@@ -92,21 +92,12 @@ void t.test('an interim answer is not the answer', async (t) => {
   await raw.until((text) => text === ANSWER_101);
 });
 
-async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 const TO_192 = ((_: string, __: object, callback: (...all: unknown[]) => void) =>
   callback(null, [{ address: '192.0.2.1', family: 4 }])) as never;
 
 void t.test('a gateway that cannot be reached', async (t) => {
   const gateway = await startRawGateway(t);
-  const closed = await closedPort();
+  const closed = await freePort();
   for (const [origin, lookup] of [
     [`http://127.0.0.1:${closed}`, undefined],
     [gateway.url.replace('127.0.0.1', 'gateway.test'), TO_192],
