@@ -1,6 +1,7 @@
 /** Whom a client can get a token from that is taken here, and what it can ask for there. Pure. */
 import { hasScope, expandScopes, intersectScopes } from '../scopes.ts';
 import type { Scope } from '../types.ts';
+import { sectionOf } from './claim-path.ts';
 import { providersOf, type ClaimRules } from './claim-rules.ts';
 import type { Config } from './config.ts';
 
@@ -39,8 +40,7 @@ export function scopesToAskFor(config: Providers): string[] {
  *   a caller of `callers` it is the scope itself
  */
 export function scopeToAskFor(config: Providers, caller: string, needed: Scope): string | undefined {
-  // In a name of another shim's caller a slash comes before any colon.
-  const section = /^([a-z][a-z0-9-]*):/.exec(caller)?.[1];
+  const section = sectionOf(caller);
   if (section === undefined) return needed;
   const rules = sections(config).find(({ name }) => name === section);
   if (!rules || !hasScope(rules.scopes.ceiling, needed)) return undefined;

@@ -14,6 +14,14 @@ export interface PathFault {
 /** What a name may be made of: visible ASCII, without `,`, `"` and `\`, which lists and quoted texts are read by. */
 export const NAME_PART = /^[!#-+\--[\]-~]*$/;
 
+/**
+ * @param name of a caller
+ * @returns the section whose claims gave it; in a name of another shim's caller a slash comes before any colon
+ */
+export function sectionOf(name: string): string | undefined {
+  return /^([a-z][a-z0-9-]*):/.exec(name)?.[1];
+}
+
 /** Keys that every object seems to have: whatever they lead to is no claim. */
 const NO_CLAIMS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
 

@@ -1,5 +1,6 @@
 /** May they: WebSockets. What is asked in their frames the gateway judges, by the scopes of the connection. */
 import { isDeepStrictEqual } from 'node:util';
+import { sectionOf } from '../config/claim-path.ts';
 import { refuse, type Refusal } from '../errors.ts';
 import { hasScope } from '../scopes.ts';
 import type { Caller, MethodPolicy, Scope, SocketRoute } from '../types.ts';
@@ -25,7 +26,7 @@ export function authorizeSocket({ name, websocket }: Caller, target: string): So
 
 /** A caller of a provider has the policy of its section. */
 function whereSet(name: string): string {
-  const section = /^([a-z][a-z0-9-]*):/.exec(name)?.[1];
+  const section = sectionOf(name);
   return section === undefined ? 'callers[].websocket' : `policy.websocket of "${section}"`;
 }
 

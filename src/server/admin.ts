@@ -7,8 +7,8 @@ import type { Metrics } from '../observe/metrics.ts';
 import { createServer } from '../proxy/node-http.ts';
 import type { StatusSources } from '../status/gather.ts';
 import { refuseForeign, refuseStranger, type AdminRefusal } from './admin-guard.ts';
-import { createAdminRoom } from './admin-room.ts';
 import { HEALTH_PATHS, type Check, type Health, type HealthPath } from './health.ts';
+import { createRoom } from './room.ts';
 import type { StatusPage } from './status-page.ts';
 import { createTlsServer, type TlsParts } from './tls.ts';
 
@@ -59,7 +59,7 @@ export function createAdminListener(parts: AdminParts): AdminListener {
   let opened: Promise<StatusPage> | undefined;
   const secured = config.tls && createTlsServer(LIMITS, { ...tls, tls: config.tls });
   const server = secured?.server ?? createServer(LIMITS);
-  const room = createAdminRoom(server, CONNECTIONS);
+  const room = createRoom(server, CONNECTIONS);
   server.on('request', (req: IncomingMessage, res: ServerResponse) => {
     const refusal = refuseForeign(req, config);
     // Pipelined: answers that nobody reads would wait in memory, each as large as it likes.

@@ -1,9 +1,9 @@
 /** The listener of the probes: for the kubelet, which comes from outside the pod, so it tells a status and no more. */
 import type { Server } from 'node:http';
-import type { Socket } from 'node:net';
 import { createServer } from '../proxy/node-http.ts';
 import { isHealthPath } from './admin.ts';
 import type { Health } from './health.ts';
+import { createRoom } from './room.ts';
 
 /** A kubelet and a load balancer need a few; anybody can reach it, and shall not take the descriptors of callers. */
 const CONNECTIONS = 64;
@@ -34,13 +34,7 @@ export function createProbesListener(health: Health): Server {
       else void health(path).then((checks) => answer(checks.every(({ ok }) => ok) ? 200 : 503));
     },
   );
-  const open = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
-    // The newest is the kubelet's as likely as not; the oldest had its time.
-    const [oldest] = open;
-    if (open.size > CONNECTIONS) oldest?.destroy();
-  });
+  // The newest is the kubelet's as likely as not; the oldest had its time.
+  createRoom(server, CONNECTIONS);
   return server;
 }

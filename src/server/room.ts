@@ -1,9 +1,9 @@
-/** Which connections of the admin listener stay where there are too many. */
+/** Which connections of a listener that strangers can reach stay where there are too many. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 /** Who has room. */
-export interface AdminRoom {
+export interface Room {
   /** Its sender may look: others go first. */
   welcome(req: IncomingMessage): void;
   /** It stays as long as its answer does. */
@@ -18,7 +18,7 @@ export interface AdminRoom {
  * @param most how many there are at most
  * @returns what is told of requests
  */
-export function createAdminRoom(server: Server, most: number): AdminRoom {
+export function createRoom(server: Server, most: number): Room {
   const open = new Set<Socket>();
   const held = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
